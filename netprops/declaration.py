@@ -1,0 +1,149 @@
+"""Declarations of model families: what a file in ``fixtures/`` says, and the networks that follow from it.
+
+Words: a *family* is one architecture on one data set at one scale, over widths and seeds; a *variant*
+changes its recipe (no weight decay); a *spec* names exactly one network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field
+
+from netprops.errors import UsageError
+from netprops.training.recipe import Frozen, Recipe
+
+Scale = Literal["mini", "paper"]
+
+
+class Variant(Frozen):
+    """A change of the family's recipe that a control needs.
+
+    Args:
+        changes: Fields of the recipe to replace.
+        widths: Width factors that are trained in this variant.
+        seeds: Number of seeds; the first ones of the family, so that networks can be paired.
+        why: One sentence: which claim needs it.
+    """
+
+    changes: dict[str, Any]
+    widths: tuple[float, ...]
+    seeds: int = Field(ge=1)
+    why: str
+
+
+class Family(Frozen):
+    """One architecture on one data set at one scale.
+
+    Args:
+        name: Name of the architecture's family, such as ``"fc5"``; the first part of every id.
+        architecture: Name in the registry of ``netprops.models``.
+        data: Name in the registry of ``netprops.data``.
+        scale: ``"mini"`` or ``"paper"``.
+        widths: Width factors, ascending, as the architecture counts them (n of WRN28-n, units of FC5).
+        seeds: Number of seeds a width.
+        widest_seeds: Seeds of the widest network, where it has more than the others; None for ``seeds``.
+        recipe: The recipe of every width.
+        per_width: Changes of the recipe for single widths.
+        variants: Named variants.
+        kwargs: Further arguments of the architecture.
+        source: Where the recipe comes from.
+        accuracy: Printed test accuracy in percent for each width factor, where a paper has a table.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9]+$")
+    architecture: str
+    data: str
+    scale: Scale
+    widths: tuple[float, ...] = Field(min_length=1)
+    seeds: int = Field(ge=1)
+    widest_seeds: int | None = None
+    recipe: Recipe
+    per_width: dict[float, dict[str, Any]] = {}
+    variants: dict[str, Variant] = {}
+    kwargs: dict[str, Any] = {}
+    source: str
+    accuracy: dict[float, float] = {}
+
+    @property
+    def id(self) -> str:
+        """The family's id, such as ``wrn28-digits``; the scale is not part of it."""
+        return f"{self.name}-{self.data}"
+
+    def recipe_for(self, width: float, variant: str | None = None) -> Recipe:
+        """Return the recipe of one width in one variant."""
+        changes = dict(self.per_width.get(width, {}))
+        if variant is not None:
+            changes |= self.variant(variant).changes
+        return self.recipe.changed(**changes)
+
+    def variant(self, name: str) -> Variant:
+        """Return a variant by name.
+
+        Raises:
+            UsageError: If the family has no such variant.
+        """
+        if name not in self.variants:
+            raise UsageError(f"{self.id} has no variant {name!r}; it has {sorted(self.variants)}")
+        return self.variants[name]
+
+    def seeds_at(self, width: float) -> int:
+        """Return how many seeds the plain family trains at one width."""
+        return self.widest_seeds or self.seeds if width == self.widths[-1] else self.seeds
+
+    def spec(self, width: float, seed: int, variant: str | None = None) -> Spec:
+        """Return the spec of one network of the family."""
+        return Spec(family=self, width=width, seed=seed, variant=variant)
+
+    def specs(self, variant: str | None = None) -> tuple[Spec, ...]:
+        """Return every network of the plain family or of one variant, narrow first, then by seed."""
+        if variant is None:
+            return tuple(self.spec(w, s) for w in self.widths for s in range(self.seeds_at(w)))
+        chosen = self.variant(variant)
+        return tuple(self.spec(w, s, variant) for w in chosen.widths for s in range(chosen.seeds))
+
+    def all_specs(self) -> Iterator[Spec]:
+        """Yield every network that the family declares, variants included."""
+        yield from self.specs()
+        for variant in self.variants:
+            yield from self.specs(variant)
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """Exactly one network: a family, a width factor, a seed and perhaps a variant."""
+
+    family: Family
+    width: float
+    seed: int
+    variant: str | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """The network's id: ASCII, greppable, such as ``wrn28-digits-nodecay-w4-s0``."""
+        middle = f"-{self.variant}" if self.variant else ""
+        return f"{self.family.id}{middle}-w{self.width:g}-s{self.seed}"
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe that this network is trained by."""
+        return self.family.recipe_for(self.width, self.variant)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return what decides the weights, apart from data digest, code and library versions and device."""
+        return {
+            "architecture": self.family.architecture,
+            "kwargs": self.family.kwargs,
+            "width": self.width,
+            "seed": self.seed,
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spec) and (self.id, self.family.scale) == (other.id, other.family.scale)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.family.scale))

@@ -1,0 +1,91 @@
+"""Recipes: everything that decides how a network is trained, and nothing else.
+
+A recipe is frozen and has a canonical JSON form, which enters the cache key: two trainings with equal
+recipes, seeds, data and code give the same weights. What does not decide the weights (device names, how
+often a checkpoint is written, progress) is not part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Frozen(BaseModel):
+    """A pydantic model that cannot be changed and refuses unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(Frozen):
+    """Random transformations of image batches, drawn anew for every image at every epoch.
+
+    Args:
+        crop: Pixels of padding on every side before a random crop of the original size; 0 for none.
+        flip: Whether to mirror left and right with probability 1/2.
+        padding: How the border is filled.
+    """
+
+    crop: int = Field(default=0, ge=0)
+    flip: bool = False
+    padding: Literal["reflect", "zeros"] = "reflect"
+
+
+class Recipe(Frozen):
+    """How a network is trained.
+
+    Args:
+        epochs: Passes over the training set.
+        batch: Samples a step; the last, smaller batch of an epoch is dropped where ``drop_last`` is set.
+        optimizer: ``"sgd"`` (with momentum) or ``"adam"`` (decay enters the gradient in both) or
+            ``"adamw"`` (decoupled decay).
+        lr: Peak learning rate.
+        momentum: Momentum of SGD; beta1 of Adam is torch's default.
+        nesterov: Nesterov momentum for SGD.
+        weight_decay: Strength of the L2 penalty.
+        schedule: ``"constant"``, ``"cosine"`` to 0 over all steps, or ``"step"`` by ``gamma`` at
+            ``milestones``.
+        milestones: Epochs of the drops of ``"step"``.
+        gamma: Factor of each drop.
+        warmup: Epochs of linear warm-up from 0.
+        loss: ``"cross-entropy"`` over classes, or ``"squared-hinge"``, 1/2 max(0, 1 - y f)^2, for labels -1, 1.
+        label_smoothing: Share of the target spread over all classes; cross-entropy only.
+        augmentation: Random transformations of the training images.
+        precision: ``"float32"``, ``"float64"``, or ``"bf16"`` (autocast on CUDA; float32 on a CPU).
+        snapshots: Epochs after which the weights are kept; the last epoch is always kept.
+        drop_last: Whether to drop the last incomplete batch of an epoch.
+    """
+
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    optimizer: Literal["sgd", "adam", "adamw"]
+    lr: float = Field(gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    milestones: tuple[int, ...] = ()
+    gamma: float = Field(default=0.1, gt=0)
+    warmup: int = Field(default=0, ge=0)
+    loss: Literal["cross-entropy", "squared-hinge"] = "cross-entropy"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["float32", "float64", "bf16"] = "float32"
+    snapshots: tuple[int, ...] = ()
+    drop_last: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.loss == "squared-hinge" and self.label_smoothing:
+            raise ValueError("label_smoothing belongs to cross-entropy; the loss here is squared-hinge")
+        late = [epoch for epoch in self.snapshots if not 0 <= epoch <= self.epochs]
+        if late:
+            raise ValueError(f"snapshots at epochs {late} lie outside 0..{self.epochs}")
+        if self.schedule == "step" and not self.milestones:
+            raise ValueError("schedule 'step' needs milestones")
+        return self
+
+    def changed(self, **changes: Any) -> Recipe:
+        """Return the recipe with some fields replaced, validated anew."""
+        return Recipe.model_validate({**self.model_dump(), **changes})

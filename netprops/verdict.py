@@ -203,4 +203,4 @@ def _undecided(measured: Measurement, p_value: float, alpha: float, effect: floa
     if effect is None or not math.isfinite(effect):
         return f"{why}; more than {measured.n} {measured.n_of} would decide"
     unit = f" {measured.unit}" if measured.unit else ""
-    return f"{why}; {measured.n} {measured.n_of} decide a distance of {effect:.2g}{unit}, more would decide less"
+    return f"{why}; with {measured.n} {measured.n_of} a distance of {effect:.2g}{unit} would be decided"

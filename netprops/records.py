@@ -1,0 +1,302 @@
+"""The record of a run: every value, bound and verdict, as JSON with a published schema.
+
+Words: the *record* is one document, ``run.json``; while the run goes on, the same parts are appended, one a
+line, to ``run.jsonl``, so that nothing is lost when it is interrupted; the *times* are the fields in which
+two equal runs may differ.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from netprops import durable
+from netprops.errors import UsageError
+from netprops.verdict import Outcome, rejections
+
+SCHEMA_VERSION: Literal[1] = 1
+TIMES = ("started", "seconds", "created", "age")
+
+TestOutcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "XFAIL", "XPASS", "ERROR", "SKIPPED"]
+OUTCOMES: tuple[TestOutcome, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "XFAIL", "XPASS", "ERROR", "SKIPPED")
+RED: tuple[TestOutcome, ...] = ("FAIL", "XPASS", "ERROR")
+
+_Detail = float | int | str | bool | None
+
+
+class Part(BaseModel):
+    """A part of a record: unknown names are refused, so that a typing error cannot lose a value."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class MeasurementRecord(Part):
+    """A :class:`netprops.measurement.Measurement` in JSON; an infinite ``df`` is null."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    standard_error: float
+    df: float | None
+    confidence: float
+    n: int
+    n_of: str
+    unit: str
+    how: str
+    definition: str
+    details: dict[str, _Detail] = {}
+
+
+class CurveRecord(Part):
+    """A :class:`netprops.measurement.Curve` in JSON, without its replicates."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+    x_name: str
+    y_name: str
+    n: int
+    n_of: str
+    how: str
+    definition: str
+    details: dict[str, _Detail] = {}
+
+
+class BoundRecord(Part):
+    """A :class:`netprops.verdict.Bound` in JSON."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    source: str
+    calibration: str | None = None
+
+
+class ExpectationRecord(Part):
+    """One measurement held against one bound; ``promoted``: only the whole run's budget decided it."""
+
+    measurement: MeasurementRecord
+    bound: BoundRecord
+    outcome: Outcome
+    sentence: str
+    p_value: float
+    detectable_effect: float | None
+    outside: bool
+    promoted: bool = False
+
+
+class FigureRecord(Part):
+    """The data of one figure: curves with vertical lines, horizontal levels and shaded ranges of x."""
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    title: str
+    caption: str
+    x_scale: Literal["log", "linear"]
+    y_scale: Literal["log", "linear"]
+    curves: list[CurveRecord]
+    lines: dict[str, float] = {}
+    levels: dict[str, float] = {}
+    bands: dict[str, tuple[float, float]] = {}
+
+
+class TestRecord(Part):
+    """What one property test found about one network or one family."""
+
+    __test__ = False  # not a test class, whatever pytest makes of its name
+
+    id: str
+    suite: str
+    file: str
+    name: str
+    claim: str
+    explanation: str = ""
+    subjects: list[str]
+    family: str
+    outcome: TestOutcome
+    reason: str = ""
+    xfail: str = Field(default="", description="why the test is expected to fail here; empty if it is not")
+    seconds: float
+    expectations: list[ExpectationRecord] = []
+    figures: list[FigureRecord] = []
+    notes: list[str] = []
+    reproduce: str
+
+
+class SubjectRecord(BaseModel):
+    """What :meth:`netprops.subject.Subject.summary` says about one network."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    family: str
+
+
+class Environment(Part):
+    """The software and the kind of machine; no name of a host or a user."""
+
+    netprops: str
+    python: str
+    platform: str
+    processors: int
+    device: str
+    packages: dict[str, str]
+
+
+class Options(Part):
+    """The options that decide what is measured and judged."""
+
+    scale: str
+    strict: bool
+    alpha: float
+
+
+class Budget(Part):
+    """How the run's false-alarm budget was spent."""
+
+    alpha: float
+    tests: int
+    share: float
+    promoted: int = 0
+    procedure: str = (
+        "each selected property test has the share alpha/tests, spent by Holm over its expectations; after "
+        "the run, tests whose expectations are all rejected pass their share on to the others"
+    )
+
+
+class Summary(Part):
+    """Counts of the run; ``missing`` holds one sentence for every data set that was not there."""
+
+    selected: int
+    outcomes: dict[TestOutcome, int]
+    interrupted: bool = False
+    missing: list[str] = []
+
+
+class Record(Part):
+    """One run of property tests: the whole content of ``run.json``."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    environment: Environment
+    options: Options
+    budget: Budget
+    subjects: list[SubjectRecord]
+    tests: list[TestRecord]
+    summary: Summary
+    started: str
+    seconds: float
+
+    def save(self, folder: Path) -> Path:
+        """Write ``run.json`` and, beside it, its schema; each is replaced wholly or not at all.
+
+        Args:
+            folder: An existing folder.
+
+        Returns:
+            The path of ``run.json``.
+        """
+        schema = json.dumps(Record.model_json_schema(), indent=1, sort_keys=True)
+        durable.write(folder / "run.schema.json", f"{schema}\n".encode())
+        durable.write(folder / "run.json", f"{self.model_dump_json(indent=1)}\n".encode())
+        return folder / "run.json"
+
+
+def assemble(head: dict[str, Any], tests: Iterable[TestRecord], subjects: Iterable[SubjectRecord], *,
+             selected: int, seconds: float, interrupted: bool = False, missing: Iterable[str] = ()) -> Record:
+    """Put a record together and judge its expectations once more, by the whole run's budget.
+
+    Args:
+        head: ``environment``, ``options`` and ``started``, as the first line of ``run.jsonl`` has them.
+        tests: The finished tests, in any order; the last of several with one id counts.
+        subjects: Their subjects, in any order and with repetitions.
+        selected: Number of property tests that the run selected.
+        seconds: Duration of the run.
+        interrupted: Whether it was stopped before its end.
+        missing: Sentences about missing data sets.
+
+    Returns:
+        The record, sorted by id. A test that only the whole budget rejects has become FAIL (XFAIL where it
+        was expected to fail).
+    """
+    final = sorted({test.id: test for test in tests}.values(), key=lambda test: test.id)
+    networks = sorted({one.id: one for one in subjects}.values(), key=lambda one: one.id)
+    options = Options.model_validate(head["options"])
+    shares = max(selected, len(final), 1)
+    budget = Budget(alpha=options.alpha, tests=shares, share=options.alpha / shares)
+    budget.promoted = _promote(final, options.alpha, shares)
+    counts = {name: sum(test.outcome == name for test in final) for name in OUTCOMES}
+    summary = Summary(selected=selected, outcomes=counts, interrupted=interrupted,
+                      missing=sorted(set(missing)))
+    return Record(environment=Environment.model_validate(head["environment"]), options=options, budget=budget,
+                  subjects=networks, tests=final, summary=summary, started=head["started"], seconds=seconds)
+
+
+def _promote(tests: list[TestRecord], alpha: float, shares: int) -> int:
+    """Turn into FAIL what only the run's whole budget rejects; return how many expectations that were."""
+    judged = [test for test in tests if test.expectations]
+    decided = rejections([[one.p_value for one in test.expectations] for test in judged], alpha, shares)
+    promoted = 0
+    for test, rejected in zip(judged, decided, strict=True):
+        for one, refuted in zip(test.expectations, rejected, strict=True):
+            if not (refuted and one.outside and one.outcome is Outcome.INCONCLUSIVE):
+                continue
+            one.outcome, one.promoted = Outcome.FAIL, True
+            one.sentence += "; rejected by the whole run's budget after the run"
+            promoted += 1
+            if test.outcome == "INCONCLUSIVE":
+                test.outcome, test.reason = ("XFAIL" if test.xfail else "FAIL"), one.sentence
+    return promoted
+
+
+def read(path: Path) -> Record:
+    """Read a record.
+
+    Args:
+        path: ``run.json``, or the ``run.jsonl`` of a run that was interrupted.
+
+    Raises:
+        UsageError: If there is no such file or it is not a record of this schema version.
+    """
+    try:
+        if path.suffix == ".jsonl":
+            return _from_lines(path.read_text(encoding="utf-8").splitlines())
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"no record can be read from {path}: {error.strerror}") from error
+    except (ValidationError, ValueError, KeyError, IndexError) as error:
+        raise UsageError(f"{path} is not a record of schema version {SCHEMA_VERSION}: {error}") from error
+
+
+def _from_lines(lines: list[str]) -> Record:
+    """Rebuild a record from ``run.jsonl``; a last line that was cut off is left out."""
+    parts = []
+    for number, line in enumerate(lines, 1):
+        try:
+            parts.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise
+    head, rest = parts[0], parts[1:]
+    return assemble(
+        head,
+        [TestRecord.model_validate(part["test"]) for part in rest],
+        [SubjectRecord.model_validate(one) for part in rest for one in part["subjects"]],
+        selected=head["selected"],
+        seconds=sum(part["test"]["seconds"] for part in rest),
+        interrupted=len(rest) < head["selected"],
+        missing=head["missing"],
+    )
+
+
+def without_times(document: Any) -> Any:
+    """Return a record's JSON without the fields of ``TIMES`` at any depth: what two equal runs share."""
+    if isinstance(document, dict):
+        return {name: without_times(value) for name, value in document.items() if name not in TIMES}
+    if isinstance(document, list):
+        return [without_times(value) for value in document]
+    return document

@@ -1,0 +1,99 @@
+"""Where tensors live: names of devices to devices, spread over workers, with reproducible arithmetic.
+
+Words: the *kind* of a device is its type (``cpu``, ``cuda``, ``mps``), which enters the cache key; its
+index does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from netprops.errors import UsageError
+
+
+def resolve(name: str) -> torch.device:
+    """Return the device of a name.
+
+    Args:
+        name: ``"auto"`` (CUDA, else MPS, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
+
+    Returns:
+        A device that is there; CUDA always with an index.
+
+    Raises:
+        UsageError: If the name is not one of these, or this machine has no such device.
+    """
+    kind, _, index = name.partition(":")
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise UsageError(f"device 'mps' is not on this machine; it has {', '.join(available())}")
+        return torch.device("mps")
+    if kind == "cuda" and (not name.endswith(":")) and (not index or index.isdecimal()):
+        number = int(index or 0)
+        if number >= torch.cuda.device_count():
+            raise UsageError(f"device {name!r} is not on this machine; it has {', '.join(available())}")
+        return torch.device("cuda", number)
+    raise UsageError(f"device {name!r} is not known; expected auto, cpu, cuda, cuda:N or mps")
+
+
+def worker_device(name: str, worker_index: int) -> torch.device:
+    """Return the device of one of several workers: ``auto`` and ``cuda`` are spread over the visible GPUs.
+
+    Args:
+        name: As for :func:`resolve`.
+        worker_index: Number of the worker, from 0.
+
+    Returns:
+        The device; a name that says which one it wants (``cuda:1``, ``cpu``) gets it on every worker.
+    """
+    device = resolve(name)
+    if device.type == "cuda" and ":" not in name:
+        return torch.device("cuda", worker_index % torch.cuda.device_count())
+    return device
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the devices of this machine."""
+    found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    return (*found, "mps") if torch.backends.mps.is_available() else tuple(found)
+
+
+def resident(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a data set's tensor on the device, or as it is if it would fill half of a GPU's free memory."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if tensor.numel() * tensor.element_size() > free // 2:
+            return tensor
+    return tensor.to(device)
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Choose deterministic algorithms on a CPU, the fastest ones on CUDA; what was set before comes back.
+
+    Same weights on a CPU hold for one number of threads on one kind of processor; on a GPU they hold up
+    to the rounding of its atomic sums.
+    """
+    chosen = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    tuned = torch.backends.cudnn.benchmark
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(chosen)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+        torch.backends.cudnn.benchmark = tuned

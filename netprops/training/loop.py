@@ -1,0 +1,218 @@
+"""One training, from top to bottom: data on the device, order, augmentation, step, evaluation, state.
+
+Words: a *step* is one update, an *epoch* one pass over the training set; the *streams* are independent
+generators derived from one seed (initialisation, order, augmentation, dropout), so that networks that differ
+only in width see the same samples in the same order; a *snapshot* is the weights after an epoch, 0 being the
+initialisation; a *state* is everything that a training needs to go on where it was killed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from netprops.errors import TrainingError
+from netprops.training.device import reproducible, resident
+from netprops.training.optimizers import build_optimizer, learning_rate, loss_of, wrong
+from netprops.training.pacing import Pacer, Progress, interrupts
+from netprops.training.recipe import Recipe
+from netprops.training.run import Epoch, Run, dropout_stream, stream_seed
+
+if TYPE_CHECKING:
+    from netprops.data import Dataset, Split
+
+__all__ = ["TRAINING_VERSION", "Epoch", "Progress", "Trained", "error_share", "stream_seed", "train"]
+
+TRAINING_VERSION = 1
+"""Raised whenever a change of the code changes the weights that a recipe gives; part of every cache key."""
+
+_EVALUATION_SHARE = 0.15  # of a training's work, at most, goes into test errors along the way
+_FORWARD_SHARE = 1 / 3  # of a step's work: the backward pass has two products for each one of it
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bf16": torch.float32}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Args:
+        history: One line an epoch.
+        snapshots: Weights on the CPU, by epoch: those of the recipe's snapshots and of the last epoch.
+    """
+
+    history: list[Epoch]
+    snapshots: dict[int, dict[str, Tensor]]
+
+
+def train(
+    network: nn.Module, dataset: Dataset, recipe: Recipe, *, seed: int, device: torch.device,
+    state: Path | None = None, progress: Callable[[Progress], None] | None = None,
+    every_seconds: float = 30.0, label: str = "network",
+) -> Trained:
+    """Train a network in place.
+
+    Args:
+        network: Initialised; it ends on ``device`` in eval mode.
+        dataset: Inputs and labels of both parts.
+        recipe: Everything that decides the weights apart from initialisation, seed and data.
+        seed: Order, augmentation and dropout each have a stream derived from it.
+        device: Where to train.
+        state: Folder of the saved states; a training found there goes on. None saves nothing.
+        progress: Called between steps about twice a second, and after every evaluation.
+        every_seconds: Time between two saved states, longer where writing one takes long; 0 for every step.
+        label: What progress and errors call the network.
+
+    Returns:
+        History and snapshots. On one kind of CPU with one number of threads, a training that was killed and
+        resumed gives bitwise the weights of one that was not.
+
+    Raises:
+        TrainingError: If the loss is not finite, naming epoch and step; if loss and outputs do not fit or
+            there are fewer samples than a full batch; or if the saved state is of another training.
+        KeyboardInterrupt: At the end of the step in which it came; the state is saved before.
+    """
+    samples = len(dataset.train)
+    steps = samples // recipe.batch if recipe.drop_last else math.ceil(samples / recipe.batch)
+    _check(dataset, recipe, steps, label)
+
+    dtype = _DTYPES[recipe.precision]
+    fast = device.type == "cuda" and len(dataset.input_shape) == 3
+    layout = torch.channels_last if fast else torch.contiguous_format
+    network.to(device=device, dtype=dtype)
+    if fast:
+        network.to(memory_format=torch.channels_last)
+    inputs = resident(dataset.train.inputs, device)
+    labels = dataset.train.labels.to(device)
+    labels = labels.to(dtype) if labels.is_floating_point() else labels
+    augment = _augmentation(recipe)
+    evaluated = _evaluated(recipe, samples, len(dataset.test))
+
+    optimizer = build_optimizer(network.parameters(), recipe)
+    run = Run(network, optimizer, seed=seed, device=device, folder=state, what={
+        "recipe": recipe.model_dump(mode="json"), "seed": seed, "data digest": dataset.digest,
+        "training version": TRAINING_VERSION, "torch": torch.__version__, "device": device.type,
+    })
+    with reproducible(device), dropout_stream(seed, device), interrupts() as interrupted:
+        if not run.resume(label) and 0 in recipe.snapshots:
+            run.keep()
+        pacer = Pacer(progress, label=label, epochs=recipe.epochs, steps=steps, every_seconds=every_seconds,
+                      interrupted=interrupted)
+        while run.epoch < recipe.epochs:
+            if run.step == 0:
+                run.shuffle(samples, steps)
+            network.train()
+            while run.step < steps:
+                began = time.perf_counter()
+                rows = run.order[run.step * recipe.batch : (run.step + 1) * recipe.batch]
+                batch = inputs[rows.to(inputs.device)].to(device, non_blocking=True)
+                batch = augment(dataset.prepare(batch).to(dtype), run.augmenting)
+                truth = labels[rows]
+                lr = learning_rate(recipe, run.epoch * steps + run.step, steps)
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                with torch.autocast(device.type, torch.bfloat16, enabled=_autocasts(recipe, device)):
+                    outputs = network(batch.contiguous(memory_format=layout))
+                outputs = outputs.to(dtype)
+                loss = loss_of(outputs, truth, recipe)
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(loss)
+                optimizer.step()
+                run.losses[run.step] = loss.detach()
+                run.wrong += wrong(outputs.detach(), truth)
+                run.step += 1
+                run.seconds += time.perf_counter() - began
+                if pacer.due():
+                    run.check_finite(label)
+                    run.pause(pacer)
+            run.check_finite(label)
+            test_error = None
+            if run.epoch + 1 in evaluated:
+                test_error = error_share(network, dataset, dataset.test, device=device, recipe=recipe)
+            lr = learning_rate(recipe, (run.epoch + 1) * steps - 1, steps)
+            run.finish_epoch(recipe.batch, lr, test_error)
+            if run.epoch in recipe.snapshots or run.epoch == recipe.epochs:
+                run.keep()
+            if test_error is not None:
+                run.pause(pacer, show=True)
+        run.pause(pacer)
+    network.eval()
+    _check_weights(network, recipe, label)
+    return Trained(run.history, run.snapshots)
+
+
+@torch.no_grad()
+def error_share(
+    network: nn.Module, dataset: Dataset, split: Split, *, device: torch.device, recipe: Recipe,
+    batch: int = 2048,
+) -> float:
+    """Return the share of a split that a network answers wrongly.
+
+    Args:
+        network: On ``device``; it answers in eval mode, and its mode is restored.
+        dataset: Knows how inputs are prepared.
+        split: What is answered.
+        device: Where.
+        recipe: For its precision.
+        batch: Samples at a time.
+
+    Returns:
+        A share in [0, 1].
+    """
+    mode, dtype = network.training, _DTYPES[recipe.precision]
+    network.eval()
+    count = torch.zeros((), dtype=torch.int64, device=device)
+    for first in range(0, len(split), batch):
+        inputs = dataset.prepare(split.inputs[first : first + batch].to(device)).to(dtype)
+        with torch.autocast(device.type, torch.bfloat16, enabled=_autocasts(recipe, device)):
+            outputs = network(inputs)
+        count += wrong(outputs, split.labels[first : first + batch].to(device))
+    network.train(mode)
+    return int(count.item()) / len(split)
+
+
+def _check(dataset: Dataset, recipe: Recipe, steps: int, label: str) -> None:
+    if not steps:
+        raise TrainingError(
+            f"{label}: {dataset.name} has {len(dataset.train)} training samples, expected at least one full "
+            f"batch of {recipe.batch}; make the recipe's batch smaller or unset drop_last"
+        )
+    if (recipe.loss == "squared-hinge") != (dataset.outputs == 1):
+        raise TrainingError(
+            f"{label}: loss {recipe.loss!r} does not fit the {dataset.outputs} output(s) of {dataset.name}; "
+            "squared-hinge belongs to labels -1 and 1, cross-entropy to classes"
+        )
+
+
+def _check_weights(network: nn.Module, recipe: Recipe, label: str) -> None:
+    """The loss is taken before a step; so only the weights show what the very last step did."""
+    for name, tensor in network.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise TrainingError(f"{label}: {name} is not finite after the last step of epoch {recipe.epochs}")
+
+
+def _augmentation(recipe: Recipe) -> Callable[[Tensor, torch.Generator], Tensor]:
+    if not (recipe.augmentation.crop or recipe.augmentation.flip):
+        return lambda batch, generator: batch
+    from netprops.training.augment import augment
+
+    return lambda batch, generator: augment(batch, recipe.augmentation, generator)
+
+
+def _autocasts(recipe: Recipe, device: torch.device) -> bool:
+    return recipe.precision == "bf16" and device.type == "cuda"
+
+
+def _evaluated(recipe: Recipe, samples: int, test: int) -> set[int]:
+    """Return the epochs with a test error: evenly spread, so that they cost 15% of the work at most.
+
+    The rule counts forward passes and looks at no clock, so that two runs of a recipe have the same history.
+    """
+    every = max(1, math.ceil(test * _FORWARD_SHARE / (samples * _EVALUATION_SHARE)))
+    return {*range(every, recipe.epochs + 1, every), *(set(recipe.snapshots) - {0}), recipe.epochs}

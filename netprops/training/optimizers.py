@@ -1,0 +1,91 @@
+"""From a recipe to an optimizer, a learning rate at every step, and a loss.
+
+Words: a *step* is one update, counted from 0 over the whole training; the *lr* is a pure function of
+the step, so that a resumed training needs no state of a scheduler.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from netprops.training.recipe import Recipe
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over all parameters, with one decay for weights, biases and norms alike.
+
+    Args:
+        parameters: What is trained.
+        recipe: Optimizer, momentum and decay; the lr is set at every step from :func:`learning_rate`.
+
+    Returns:
+        torch's fused implementation, one kernel for all parameters: an Adam step of FC5-512 takes a third
+        of the time that a loop over parameters takes.
+    """
+    parameters = [parameter for parameter in parameters if parameter.requires_grad]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay, fused=True,
+        )
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the learning rate of one step.
+
+    Args:
+        recipe: Peak lr, warm-up and schedule.
+        step: Number of the step from 0, over the whole training.
+        steps: Steps an epoch.
+
+    Returns:
+        The lr: it rises in a line to the peak at the end of the warm-up, then stays (``constant``), falls
+        to 0 as half a cosine over the remaining steps (``cosine``), or is multiplied by ``gamma`` from
+        each milestone's epoch on (``step``).
+    """
+    warm = recipe.warmup * steps
+    if step < warm:
+        return recipe.lr * (step + 1) / warm
+    if recipe.schedule == "cosine":
+        return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / (recipe.epochs * steps - warm)))
+    if recipe.schedule == "step":
+        return recipe.lr * recipe.gamma ** sum(step >= epoch * steps for epoch in recipe.milestones)
+    return recipe.lr
+
+
+def loss_of(outputs: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Return the mean loss of a batch.
+
+    Args:
+        outputs: (B, C) logits, or (B, 1) real outputs for the squared hinge.
+        labels: (B,) int64 classes, or (B,) float labels -1 and 1 for the squared hinge.
+        recipe: Which loss, and the label smoothing of the cross-entropy.
+
+    Returns:
+        () tensor: cross-entropy, or 1/2 max(0, 1 - y f)^2 (Doimo et al. 2022, section 2).
+    """
+    if recipe.loss == "squared-hinge":
+        return (1.0 - labels * outputs.squeeze(1)).clamp(min=0.0).square().mean() * 0.5
+    return functional.cross_entropy(outputs, labels, label_smoothing=recipe.label_smoothing)
+
+
+def wrong(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return how many of a batch are answered wrongly.
+
+    Args:
+        outputs: (B, C) logits, or (B, 1) real outputs whose sign is the answer.
+        labels: (B,) int64 classes, or (B,) labels -1 and 1 where there is one output.
+
+    Returns:
+        () int64 tensor; an output of exactly 0 is wrong.
+    """
+    if outputs.shape[1] == 1:
+        return (labels * outputs.squeeze(1) <= 0).sum()
+    return (outputs.argmax(dim=1) != labels).sum()

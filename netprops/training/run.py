@@ -1,0 +1,294 @@
+"""Everything of a training that changes, and how it is saved and found again.
+
+Words: as in ``loop.py``; the *facts* of a state are its position, history, snapshots and what is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netprops import durable
+from netprops.errors import DamagedEntryError, TrainingError
+from netprops.training import checkpoint
+from netprops.training.pacing import Pacer, Position
+
+log = logging.getLogger("netprops")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave.
+
+    Args:
+        epoch: Number of the epoch, from 1.
+        loss: Mean training loss over its samples.
+        train_error: Share of its samples answered wrongly while training: augmented, by the moving weights.
+        test_error: Share of the test set answered wrongly after it; None where it was not evaluated.
+        lr: Learning rate of its last step.
+        seconds: Time of its steps, without evaluation.
+    """
+
+    epoch: int
+    loss: float
+    train_error: float
+    test_error: float | None
+    lr: float
+    seconds: float
+
+
+def stream_seed(seed: int, purpose: str) -> int:
+    """Return the seed of one stream of random numbers of a training.
+
+    Args:
+        seed: The network's seed.
+        purpose: ``"init"``, ``"order"``, ``"augmentation"`` or ``"dropout"``.
+
+    Returns:
+        56 bits: the same for every width, independent for every purpose.
+    """
+    return int.from_bytes(hashlib.sha256(f"{purpose}:{seed}".encode()).digest()[:7], "little")
+
+
+class Run:
+    """The changing state of one training.
+
+    Args:
+        network: What is trained.
+        optimizer: Its optimizer.
+        seed: Where the streams come from.
+        device: Where it is trained.
+        folder: Where states are saved; None for nowhere.
+        what: Names and values of what must not differ between a saved state and this training.
+    """
+
+    def __init__(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, *, seed: int, device: torch.device,
+        folder: Path | None, what: dict[str, Any],
+    ) -> None:
+        self._network, self._optimizer = network, optimizer
+        self._device, self._folder, self._what = device, folder, what
+        self._shuffling = torch.Generator().manual_seed(stream_seed(seed, "order"))
+        self.augmenting = torch.Generator(device).manual_seed(stream_seed(seed, "augmentation"))
+        self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.order = torch.empty(0, dtype=torch.int64)
+        self.losses = torch.empty(0)
+        self.wrong = torch.zeros(())
+        self.history: list[Epoch] = []
+        self.snapshots: dict[int, dict[str, Tensor]] = {}
+        self._digests: dict[int, str] = {}
+
+    def shuffle(self, samples: int, steps: int) -> None:
+        """Draw the order of an epoch, (N,) int64 on the device, and set its sums to zero."""
+        self.order = torch.randperm(samples, generator=self._shuffling).to(self._device)
+        self.losses = torch.zeros(steps, device=self._device)
+        self.wrong = torch.zeros((), dtype=torch.int64, device=self._device)
+        self.seconds = 0.0
+
+    def finish_epoch(self, batch: int, lr: float, test_error: float | None) -> None:
+        """Write an epoch's line of the history and move on to the next."""
+        seen = min(len(self.order), batch * len(self.losses))
+        sizes = torch.full((len(self.losses),), batch, dtype=torch.float64)
+        sizes[-1] = seen - batch * (len(self.losses) - 1)
+        loss = float((self.losses.cpu().double() * sizes).sum()) / seen
+        self.history.append(Epoch(
+            epoch=self.epoch + 1, loss=loss, train_error=int(self.wrong.item()) / seen, test_error=test_error,
+            lr=lr, seconds=self.seconds,
+        ))
+        self.epoch, self.step = self.epoch + 1, 0
+
+    def keep(self) -> None:
+        """Keep the weights of now as the snapshot of the last finished epoch, in memory and on disk."""
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in self._network.state_dict().items()}
+        self.snapshots[self.epoch] = weights
+        if self._folder is not None:
+            data = checkpoint.to_bytes(weights, {"epoch": self.epoch})
+            durable.write(self._snapshot_file(self.epoch), data)
+            self._digests[self.epoch] = durable.digest_of(data)
+
+    def check_finite(self, label: str) -> None:
+        """Refuse to go on after a step whose loss is not a finite number.
+
+        Raises:
+            TrainingError: Naming the first such epoch and step.
+        """
+        losses = self.losses[: self.step]
+        if not bool(torch.isfinite(losses).all()):
+            first = int(torch.nonzero(~torch.isfinite(losses))[0])
+            raise TrainingError(
+                f"{label}: the loss is {float(losses[first])} at epoch {self.epoch + 1}, step {first + 1}, "
+                "expected a finite number; a smaller lr, a warm-up or another initialisation may help"
+            )
+
+    def pause(self, pacer: Pacer, *, show: bool = False) -> None:
+        """Save the state and show progress where it is time; let an interrupt through once nothing is lost.
+
+        Raises:
+            KeyboardInterrupt: If one waits; the state is saved before.
+        """
+        if pacer.interrupted():
+            self._save(pacer)
+            raise KeyboardInterrupt
+        if pacer.state_due():
+            self._save(pacer)
+        if show or pacer.show_due():
+            try:
+                pacer.show(self._position())
+            except BaseException:
+                self._save(pacer)
+                raise
+
+    def resume(self, label: str) -> bool:
+        """Take up the newest saved state, and return whether there was one.
+
+        Raises:
+            TrainingError: If the state is of another training, or lacks a part.
+        """
+        found = checkpoint.latest(self._folder) if self._folder is not None else None
+        if found is None:
+            return False
+        theirs = found.facts.get("what", {})
+        differing = [name for name in self._what if theirs.get(name) != self._what[name]]
+        if differing:
+            raise TrainingError(
+                f"{label}: the saved state in {self._folder} is of another training (another "
+                f"{', '.join(differing)}); remove the folder to start anew"
+            )
+        try:
+            self._find_snapshots(found.facts["snapshots"])
+        except (DamagedEntryError, OSError) as error:
+            log.warning("%s; %s is trained from the start", error, label)
+            return False
+        except KeyError as error:
+            raise self._not_whole(label, error) from error
+        try:
+            self._restore(found)
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise self._not_whole(label, error) from error
+        return True
+
+    def _not_whole(self, label: str, error: Exception) -> TrainingError:
+        return TrainingError(
+            f"{label}: the saved state in {self._folder} is not whole ({error!r}); remove the folder to start "
+            "anew"
+        )
+
+    def _position(self) -> Position:
+        last = self.history[-1] if self.history else None
+        loss = last.loss if last else None
+        if self.step:
+            loss = float(self.losses[self.step - 1])
+        return Position(
+            epoch=self.epoch, step=self.step, loss=loss, train_error=last.train_error if last else None,
+            test_error=next((e.test_error for e in reversed(self.history) if e.test_error is not None), None),
+        )
+
+    def _save(self, pacer: Pacer) -> None:
+        if self._folder is None:
+            return
+        began = time.monotonic()
+        tensors = {f"network/{name}": tensor for name, tensor in self._network.state_dict().items()}
+        for index, slots in self._optimizer.state_dict()["state"].items():
+            filled = {name: value for name, value in slots.items() if value is not None}
+            tensors |= {f"optimizer/{index}/{name}": value for name, value in filled.items()}
+        tensors |= {
+            "generator/order": self._shuffling.get_state(),
+            "generator/augmentation": self.augmenting.get_state(),
+            "generator/dropout": _global_state(self._device),
+            "epoch/order": self.order, "epoch/losses": self.losses, "epoch/wrong": self.wrong,
+        }
+        facts = {
+            "what": self._what, "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "history": [asdict(epoch) for epoch in self.history],
+            "snapshots": {str(epoch): digest for epoch, digest in self._digests.items()},
+        }
+        try:
+            checkpoint.save(self._folder, self.epoch * len(self.losses) + self.step, tensors, facts)
+        except OSError as error:
+            log.warning("a training goes on, but its state cannot be saved in %s: %s", self._folder, error)
+        pacer.state_written(time.monotonic() - began)
+
+    def _restore(self, found: checkpoint.State) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "generator": {}, "epoch": {}}
+        for name, tensor in found.tensors.items():
+            part, _, rest = name.partition("/")
+            parts[part][rest] = tensor
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in parts["optimizer"].items():
+            index, _, slot = name.partition("/")
+            slots.setdefault(int(index), {})[slot] = tensor
+        self._network.load_state_dict(parts["network"])
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": slots})
+        self._shuffling.set_state(parts["generator"]["order"])
+        self.augmenting.set_state(parts["generator"]["augmentation"])
+        _set_global_state(parts["generator"]["dropout"], self._device)
+        self.order = parts["epoch"]["order"].to(self._device)
+        self.losses = parts["epoch"]["losses"].to(self._device)
+        self.wrong = parts["epoch"]["wrong"].to(self._device)
+        self.epoch, self.step = int(found.facts["epoch"]), int(found.facts["step"])
+        self.seconds = float(found.facts["seconds"])
+        self.history = [Epoch(**line) for line in found.facts["history"]]
+
+    def _find_snapshots(self, digests: dict[str, str]) -> None:
+        snapshots: dict[int, dict[str, Tensor]] = {}
+        for name, digest in digests.items():
+            path = self._snapshot_file(int(name))
+            data = path.read_bytes()
+            if durable.digest_of(data) != digest:
+                raise DamagedEntryError(f"the snapshot {path} has not the digest that its state promises")
+            snapshots[int(name)] = checkpoint.from_bytes(data, f"the snapshot {path}").tensors
+        self.snapshots, self._digests = snapshots, {int(name): digest for name, digest in digests.items()}
+
+    def _snapshot_file(self, epoch: int) -> Path:
+        assert self._folder is not None
+        return self._folder / f"snapshot-{epoch:05d}.safetensors"
+
+
+@contextmanager
+def dropout_stream(seed: int, device: torch.device) -> Iterator[None]:
+    """Give torch's global generator, the only one that dropout can draw from, a stream of its own.
+
+    Args:
+        seed: The network's seed.
+        device: Whose global generator is lent; its state comes back afterwards.
+    """
+    before = _global_state(device)
+    _global_seed(stream_seed(seed, "dropout"), device)
+    try:
+        yield
+    finally:
+        _set_global_state(before, device)
+
+
+def _global_state(device: torch.device) -> Tensor:
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else torch.get_rng_state()
+
+
+def _set_global_state(state: Tensor, device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(state)
+    else:
+        torch.set_rng_state(state)
+
+
+def _global_seed(seed: int, device: torch.device) -> None:
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

@@ -1,0 +1,73 @@
+"""The fixture ``family``: all networks of one family, trained when a test first asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from netprops.errors import UsageError
+from netprops.plugin.selection import widest
+
+if TYPE_CHECKING:
+    from netprops.declaration import Family, Spec
+    from netprops.subject import Subject
+
+
+class FamilyUnderTest:
+    """One family under test.
+
+    Args:
+        declaration: The family as its fixture declares it.
+        hand: Trains what is missing of some networks and returns all of them, in order.
+    """
+
+    def __init__(self, declaration: Family, hand: Callable[[Sequence[Spec]], list[Subject]]) -> None:
+        self.declaration = declaration
+        self._hand = hand
+
+    @property
+    def id(self) -> str:
+        """The family's id, such as ``fc5-pdigits``."""
+        return self.declaration.id
+
+    @property
+    def widths(self) -> tuple[float, ...]:
+        """The width factors, ascending."""
+        return self.declaration.widths
+
+    def subjects(self, width: float | None = None, variant: str | None = None) -> list[Subject]:
+        """Return the networks, narrow first, then by seed.
+
+        Args:
+            width: Only those of this width factor; None for all.
+            variant: Those of a variant; None for the plain family.
+
+        Raises:
+            UsageError: If the family has no such variant or width.
+        """
+        return self._hand(self._specs(width, variant))
+
+    def widest(self, variant: str | None = None) -> list[Subject]:
+        """Return all seeds of the widest network, of the plain family or of a variant."""
+        return self._hand(widest(self.declaration, variant))
+
+    def pairs(self, variant: str, width: float | None = None) -> list[tuple[Subject, Subject]]:
+        """Return pairs of a plain network and its variant, of equal width and seed.
+
+        Args:
+            variant: The variant's name.
+            width: Only pairs of this width factor; None for all.
+
+        Raises:
+            UsageError: If the family has no such variant or width.
+        """
+        changed = self._specs(width, variant)
+        both = self._hand([*(self.declaration.spec(one.width, one.seed) for one in changed), *changed])
+        return list(zip(both[: len(changed)], both[len(changed) :], strict=True))
+
+    def _specs(self, width: float | None, variant: str | None) -> list[Spec]:
+        specs = [one for one in self.declaration.specs(variant) if width in (None, one.width)]
+        if not specs:
+            known = sorted({one.width for one in self.declaration.specs(variant)})
+            raise UsageError(f"{self.id} has no networks of width {width:g}; it has widths {known}")
+        return specs

@@ -1,0 +1,51 @@
+"""Claim: chunks that are large enough interpolate the training set, as the whole network does."""
+
+import math
+
+import pytest
+
+from netprops.measures.chunks import error_of
+from netprops.measures.counterexample import search_failing_chunk
+
+INTERPOLATES = 0.005
+FIG_4 = "Doimo et al. 2022, Fig. 4 a-c: training error of at most 0.5% beyond w*"
+
+
+@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone_size, verdict):
+    """Beyond twice the critical size w*, random chunks of the widest network make no training errors.
+
+    w* is where the mean training error of chunks first falls to 0.5%. Twice that size is far enough from the
+    threshold for the claim not to hold by definition: if the training error rose again, or stayed at the
+    threshold, this test would show it. What would count against it: a mean training error above 0.5% there.
+    """
+    training, test = chunk_errors(subject, "train"), chunk_errors(subject, "test")
+    w_star = clone_size(subject)
+    verdict.figure(
+        "chunk-training-error", [training, test], title="Errors of random chunks",
+        caption=f"Mean error of 500 random chunks over their size; w* = {w_star}.",
+        lines={"w*": w_star.value}, levels={"0.5%": INTERPOLATES}, y_scale="log",
+    )
+    size = min(x for x in training.x if x >= min(2 * w_star.value, subject.width))
+    verdict.expect(training.at(size).named(f"training error of chunks of {size:.0f}"),
+                   at_most=INTERPOLATES, source=FIG_4)
+
+
+@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
+    """No chunk of at least twice w* neurons that a search can find makes more than 0.5% training errors.
+
+    Hypothesis proposes 200 subsets of neurons and shrinks a failing one to the smallest chunk that still
+    fails; its neurons are in the record. A mean over random chunks could hide a few that fail; this cannot.
+    """
+    training, labels = subject.features("train"), subject.labels("train")
+    smallest = min(math.ceil(2 * clone_size(subject).value), subject.width)
+    search = search_failing_chunk(
+        lambda chunk: error_of(training, *subject.readout, labels, chunk),
+        width=subject.width, smallest=smallest, threshold=INTERPOLATES,
+    )
+    if search.failing:
+        verdict.note(f"Smallest failing chunk, of {len(search.failing)} neurons with a training error of "
+                     f"{search.failing_error:.2%}: {', '.join(map(str, search.failing))}.")
+    verdict.expect(search.measurement(f"largest training error of a chunk of at least {smallest}"),
+                   at_most=INTERPOLATES, source=FIG_4)

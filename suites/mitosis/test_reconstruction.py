@@ -1,0 +1,82 @@
+"""Claim: a chunk of at least w* neurons reconstructs the whole layer, up to uncorrelated noise."""
+
+import pytest
+
+from netprops.statistics import paired_difference
+
+FIG_4 = "Doimo et al. 2022, Fig. 4 d-f"
+
+
+def at_least(curve, size):
+    """Return the smallest measured size that is not below a wanted one, or the largest measured."""
+    return min((x for x in curve.x if x >= size), default=curve.x[-1])
+
+
+@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verdict):
+    """A linear map from a chunk of w* neurons gives the other neurons back: R2 approaches 1.
+
+    The map is a ridge regression from the chunk to every neuron outside it, fitted on one half of the test
+    set and scored on the other; R2 is weighted by each neuron's variance. What would count against the claim:
+    neurons at w* whose variance the chunk does not explain.
+    """
+    found, w_star = reconstructions(subject), clone_size(subject)
+    verdict.figure(
+        "reconstruction", [found.r2], title="Reconstruction of the layer from a chunk",
+        caption=f"R2 of a ridge regression from random chunks to the neurons outside; w* = {w_star}.",
+        lines={"w*": w_star.value},
+    )
+    size = at_least(found.r2, w_star.value)
+    verdict.expect(found.r2.at(size).named(f"R2 from chunks of {size:.0f}"), at_least=0.95, source=FIG_4)
+    verdict.expect(found.r2.at(found.r2.x[-1]).named(f"R2 from chunks of {found.r2.x[-1]:.0f}"),
+                   at_least=0.98, source=FIG_4)
+
+
+@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+def test_residuals_fall_to_the_floor_of_independent_noise(subject, reconstructions, clone_size, verdict):
+    """What a chunk leaves unexplained is noise that the neurons do not share.
+
+    The mean absolute correlation of the residuals never reaches 0: residuals of finitely many samples
+    correlate by chance, and all of them contain the noise of the same chunk. So it is compared with its
+    floor: the same regressions on a surrogate of perfect clones, which has the layer's own signal and
+    independent noise of the same variances. What would count against the claim: an excess over the floor.
+    """
+    found, w_star = reconstructions(subject), clone_size(subject)
+    verdict.figure(
+        "residual-correlation", [found.correlation, found.floor], title="Correlation of the residuals",
+        caption="Mean absolute correlation of the residuals outside the chunk, and its floor: the same for a "
+        f"surrogate of perfect clones; w* = {w_star}.",
+        lines={"w*": w_star.value},
+    )
+    first, last = found.correlation.x[0], found.correlation.x[-1]
+    replicates = found.correlation.replicates
+    verdict.expect(
+        paired_difference(replicates[:, 0], replicates[:, -1], n_of="permutations",
+                          name=f"fall of the residual correlation from {first:.0f} to {last:.0f} neurons"),
+        at_least=0.0, source=FIG_4,
+    )
+    verdict.expect(found.excess.at(last).named(f"residual correlation over its floor at {last:.0f} neurons"),
+                   at_most=0.05, source=FIG_4)
+
+
+@pytest.mark.netprops(on="family", families=("fc5", "wrn28"), variant="nodecay")
+def test_without_weight_decay_reconstruction_is_worse(family, reconstructions, clone_size, verdict):
+    """Control: networks that were trained without weight decay are reconstructed less well.
+
+    Networks of the same seed, with and without decay, are compared at the same chunk size: the critical size
+    of the first network with decay. What would count against the claim: no difference, or one the other way.
+    """
+    pairs = family.pairs("nodecay")
+    size = at_least(reconstructions(pairs[0][0]).r2, clone_size(pairs[0][0]).value)
+    plain = [reconstructions(one).r2.at(size).value for one, _ in pairs]
+    without = [reconstructions(one).r2.at(size).value for _, one in pairs]
+    verdict.figure(
+        "reconstruction-decay", [reconstructions(one).r2.named(one.id) for one in pairs[0]],
+        title="Reconstruction with and without weight decay",
+        caption="R2 over the chunk size for the first pair of networks that share a seed.",
+    )
+    verdict.expect(
+        paired_difference(plain, without, name=f"R2 with minus without decay, chunks of {size:.0f}",
+                          n_of="seeds"),
+        at_least=0.0, source="Doimo et al. 2022, Fig. 6 and section 3",
+    )

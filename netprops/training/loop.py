@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from netprops.errors import TrainingError
 from netprops.training.device import reproducible, resident
 from netprops.training.optimizers import build_optimizer, learning_rate, loss_of, wrong
-from netprops.training.pacing import Pacer, Progress, interrupts
+from netprops.training.pacing import Pacer, interrupts
+from netprops.training.progress import Epoch, Progress
 from netprops.training.recipe import Recipe
-from netprops.training.run import Epoch, Run, dropout_stream, stream_seed
+from netprops.training.run import Run, dropout_stream, stream_seed
 
 if TYPE_CHECKING:
     from netprops.data import Dataset, Split

@@ -13,35 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from netprops.training.progress import Progress
+
 _SHOW_SECONDS = 0.5
 _STATE_SHARE = 0.02  # of a training's time, at most, goes into writing states
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is.
-
-    Args:
-        label: Name of the network.
-        epoch: Epoch that is running, from 1.
-        epochs: Epochs of the whole training.
-        step: Steps done in this epoch.
-        steps: Steps an epoch.
-        loss: Loss of the last step; None before the first.
-        train_error: Share of wrong answers in the last finished epoch, as in the history.
-        test_error: The last one known.
-        seconds_left: Estimate from the pace so far; None before there is one.
-    """
-
-    label: str
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float | None
-    train_error: float | None
-    test_error: float | None
-    seconds_left: float | None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +21,9 @@ from netprops import durable
 from netprops.errors import DamagedEntryError, TrainingError
 from netprops.training import checkpoint
 from netprops.training.pacing import Pacer, Position
+from netprops.training.progress import Epoch
 
 log = logging.getLogger("netprops")
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave.
-
-    Args:
-        epoch: Number of the epoch, from 1.
-        loss: Mean training loss over its samples.
-        train_error: Share of its samples answered wrongly while training: augmented, by the moving weights.
-        test_error: Share of the test set answered wrongly after it; None where it was not evaluated.
-        lr: Learning rate of its last step.
-        seconds: Time of its steps, without evaluation.
-    """
-
-    epoch: int
-    loss: float
-    train_error: float
-    test_error: float | None
-    lr: float
-    seconds: float
 
 
 def stream_seed(seed: int, purpose: str) -> int:

@@ -6,21 +6,20 @@ that a fork starts and a SIGKILL ends. Arguments: a folder, and one of the plans
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import random
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from netprops import durable
-from netprops.training import checkpoint, loop, run
+from netprops.training import checkpoint, loop
 from netprops.training.recipe import Recipe
 
 RECIPE = Recipe(
@@ -101,15 +100,6 @@ def trained(folder: Path | None, *, recipe: Recipe = RECIPE, every_seconds: floa
     return made
 
 
-@dataclass
-class Murders:
-    """How children end: counts of killed and finished ones, and where they were."""
-
-    killed: int = 0
-    finished: int = 0
-    resumed_at: list[int] = field(default_factory=list)
-
-
 def child(action) -> int:
     """Fork; the child does the action and leaves without running any clean-up."""
     pid = os.fork()
@@ -151,7 +141,7 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> dict[str, object]:
         state, result = folder / f"state-{trial}", folder / f"result-{trial}"
         while not result.exists():
             pid = child(lambda state=state, result=result: finish(state, result))
-            time.sleep(random_moment.uniform(0.0, 0.7 * whole))
+            time.sleep(random_moment.uniform(0.0, whole))
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             if os.WIFSIGNALED(status):
@@ -225,5 +215,6 @@ def killed_in_writes(folder: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    trained(None)  # what torch imports at its first step (2 s) is there before the forks
     place = Path(sys.argv[1])
     print(json.dumps(killed_in_writes(place) if sys.argv[2] == "writes" else killed_at_random(place, 50, 11)))

@@ -1,0 +1,276 @@
+"""A network under test: what every property test sees, whoever trained the network.
+
+Words: N samples, W units of the last hidden representation, C outputs; the *readout* is the linear layer that
+turns the W features into the C outputs; a *split* is ``"train"`` or ``"test"``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netprops.declaration import Spec
+from netprops.entry import Entry
+from netprops.errors import MeasurementError, UsageError
+from netprops.training.progress import Epoch
+from netprops.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from netprops.data import Dataset
+
+log = logging.getLogger("netprops")
+
+SplitName = Literal["train", "test"]
+_BLOCK = 8192
+_CAPTURE_BATCH = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """The last layer.
+
+    Args:
+        weight: (C, W) float32.
+        bias: (C,) float32; zeros where the layer has none.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def weights_file(epoch: int, epochs: int) -> str:
+    """Return the name of the file that holds the weights after an epoch in an entry."""
+    return "weights.safetensors" if epoch == epochs else f"snapshots/epoch-{epoch:05d}.safetensors"
+
+
+class Subject:
+    """One trained network, its data and everything that tests ask of both.
+
+    Args:
+        spec: Which network.
+        entry: Its entry in the cache.
+        dataset: Returns its data; called when they are needed first.
+        device: Where features are computed.
+        epoch: Whose weights are meant; None for the last epoch's.
+    """
+
+    def __init__(
+        self, spec: Spec, entry: Entry, dataset: Callable[[], Dataset], *, device: torch.device,
+        epoch: int | None = None,
+    ) -> None:
+        self.spec, self.entry, self.device = spec, entry, device
+        self.epoch = spec.recipe.epochs if epoch is None else epoch
+        self._dataset = dataset
+        self._features: dict[tuple[str, str], NDArray[np.float32]] = {}
+
+    def __repr__(self) -> str:
+        at = "" if self.epoch == self.recipe.epochs else f" at epoch {self.epoch}"
+        return f"<Subject {self.id}{at}>"
+
+    @property
+    def id(self) -> str:
+        """ASCII and greppable, such as ``wrn28-digits-w4-s0``; snapshots share it."""
+        return self.spec.id
+
+    @property
+    def family(self) -> str:
+        """Id of the family, such as ``wrn28-digits``."""
+        return self.spec.family.id
+
+    @property
+    def width(self) -> int:
+        """W, units of the last hidden representation."""
+        return int(self.entry.manifest["feature_width"])
+
+    @property
+    def factor(self) -> float:
+        """The width factor, as the architecture counts it."""
+        return self.spec.width
+
+    @property
+    def seed(self) -> int:
+        """The seed of initialisation, order and augmentation."""
+        return self.spec.seed
+
+    @property
+    def variant(self) -> str | None:
+        """Name of the recipe's variant, or None for the plain one."""
+        return self.spec.variant
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it was trained."""
+        return self.spec.recipe
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data that it was trained and is tested on."""
+        return self._dataset()
+
+    @property
+    def features_layer(self) -> str:
+        """Path of the layer whose output is the last hidden representation."""
+        return str(self.entry.manifest["features_layer"])
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network with the weights of :attr:`epoch`, on the device, in eval mode.
+
+        Raises:
+            DamagedEntryError: If the file of the weights is damaged.
+        """
+        import safetensors.torch
+        import torch
+
+        from netprops import models
+
+        weights = safetensors.torch.load_file(self._weights())
+        with torch.device("meta"):
+            network = models.build(
+                self.spec.family.architecture, width=self.factor, inputs=self.dataset.input_shape,
+                outputs=self.dataset.outputs, **self.spec.family.kwargs,
+            )
+        network.load_state_dict(weights, assign=True)
+        return network.to(self.device).eval()
+
+    @cached_property
+    def readout(self) -> Readout:
+        """The last layer's weight and bias, read without building the network."""
+        from safetensors import safe_open
+
+        name = self.entry.manifest["readout_layer"]
+        with safe_open(self._weights(), "np") as file:
+            weight = file.get_tensor(f"{name}.weight").astype(np.float32)
+            has_bias = f"{name}.bias" in file.keys()  # noqa: SIM118 - a safetensors file cannot be searched itself
+            bias = file.get_tensor(f"{name}.bias") if has_bias else np.zeros(len(weight))
+        return Readout(weight, bias.astype(np.float32))
+
+    def features(self, split: SplitName, layer: str | None = None) -> NDArray[np.float32]:
+        """Return what a layer gives for every sample of a split.
+
+        Args:
+            split: ``"train"`` (not augmented) or ``"test"``.
+            layer: Path of the layer; None for the last hidden representation.
+
+        Returns:
+            (N, W) float32, read-only: memory-mapped from the entry, where it is computed once and checked at each
+            load.
+
+        Raises:
+            UsageError: If the network has no such layer.
+            MeasurementError: If an activation is not a finite number, or the split is empty.
+        """
+        layer = layer or self.features_layer
+        if (split, layer) not in self._features:
+            self._features[split, layer] = self._find_features(split, layer)
+        return self._features[split, layer]
+
+    def logits(self, split: SplitName) -> NDArray[np.float32]:
+        """Return the network's outputs (N, C) float32 for a split: its features through its readout."""
+        features, readout = self.features(split), self.readout
+        blocks = range(0, len(features), _BLOCK)
+        return np.concatenate([features[i : i + _BLOCK] @ readout.weight.T + readout.bias for i in blocks])
+
+    def labels(self, split: SplitName) -> NDArray[Any]:
+        """Return the labels (N,) of a split: int64 classes, or float32 -1 and 1."""
+        return self._split(split).labels.numpy()  # type: ignore[no-any-return]
+
+    def error(self, split: SplitName) -> float:
+        """Return the share of a split that is answered wrongly; a single output of exactly 0 is wrong."""
+        logits, labels = self.logits(split), self.labels(split)
+        if logits.shape[1] == 1:
+            return float(np.mean(labels * logits[:, 0] <= 0))
+        return float(np.mean(logits.argmax(axis=1) != labels))
+
+    @cached_property
+    def history(self) -> list[Epoch]:
+        """One line for each epoch of the training."""
+        return [Epoch(**line) for line in self.entry.manifest["history"]]
+
+    @property
+    def snapshots(self) -> tuple[int, ...]:
+        """Epochs whose weights are kept, ascending; 0 is the initialisation, the last is the trained network."""
+        return tuple(self.entry.manifest["snapshots"])
+
+    def at(self, epoch: int) -> Subject:
+        """Return the same network with the weights after another epoch.
+
+        Raises:
+            UsageError: If those weights were not kept.
+        """
+        if epoch not in self.snapshots:
+            raise UsageError(f"{self.id} keeps no weights of epoch {epoch}; it keeps {list(self.snapshots)}")
+        return Subject(self.spec, self.entry, self._dataset, device=self.device, epoch=epoch)
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return a generator for one purpose: the same for the same id, whoever asks and when."""
+        digest = hashlib.sha256(f"{self.id}:{purpose}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a record says of the network, in JSON types."""
+        manifest, family = self.entry.manifest, self.spec.family
+        return {
+            "id": self.id, "family": self.family, "architecture": family.architecture, "data": family.data,
+            "scale": family.scale, "variant": self.variant, "width": self.width, "factor": self.factor,
+            "seed": self.seed, "key": self.entry.key, "parameters": manifest["parameters"],
+            "recipe": self.recipe.model_dump(mode="json"), "origin": manifest["origin"],
+            "train_error": manifest["train_error"], "test_error": manifest["test_error"],
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+
+    def _weights(self) -> Path:
+        return self.entry.file(weights_file(self.epoch, self.recipe.epochs))
+
+    def _split(self, split: SplitName) -> Any:
+        if split not in ("train", "test"):
+            raise UsageError(f"there is no split {split!r}; expected 'train' or 'test'")
+        return getattr(self.dataset, split)
+
+    def _find_features(self, split: SplitName, layer: str) -> NDArray[np.float32]:
+        part = "" if self.epoch == self.recipe.epochs else f"@{self.epoch}"
+        name = f"features/{split}-{quote(layer, safe='')}{part}.npy"
+        path = self.entry.derived(name)
+        if path is None:
+            if not len(self._split(split)):
+                raise MeasurementError(f"{self.id}: the {split} split of {self.dataset.name} is empty")
+            try:
+                path = self.entry.derive(name, lambda target: self._capture(split, layer, target))
+            except OSError as error:
+                log.warning("the features of %s cannot be cached (%s); they are kept in memory", self.id, error)
+                return self._capture(split, layer, None)
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    def _capture(self, split: SplitName, layer: str, target: Path | None) -> NDArray[np.float32]:
+        from netprops.activations import capture
+
+        samples, dataset = self._split(split), self.dataset
+        out = None
+        if target is not None and layer == self.features_layer:
+            shape = (len(samples), self.width)
+            out = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
+        try:
+            found = capture(
+                self.network, samples.inputs, layer, batch=_CAPTURE_BATCH, device=self.device,
+                prepare=dataset.prepare, out=out,
+            )
+        except MeasurementError as error:
+            raise MeasurementError(f"{self.id}, {split}: {error}") from error
+        if out is not None:
+            out.flush()
+        elif target is not None:
+            with target.open("wb") as file:
+                np.save(file, found)
+        return found

@@ -142,6 +142,31 @@ def bootstrap(statistic: Callable[[NDArray[np.float64]], float], replicates: Arr
     )
 
 
+def mean_bands(replicates: NDArray[np.float64], rng: np.random.Generator, resamples: int = 2000,
+               confidence: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return pointwise percentile intervals of the mean curve, from resampling whole replicates.
+
+    Args:
+        replicates: (R, P) float64, one curve a replicate.
+        rng: Source of the resamples.
+        resamples: Number of resamples.
+        confidence: Pointwise coverage.
+
+    Returns:
+        Lower and upper ends, (P,) each.
+
+    Raises:
+        MeasurementError: If there are fewer than two replicates.
+    """
+    count = len(replicates)
+    if count < 2:
+        raise MeasurementError(f"an interval over replicates needs at least two of them, got {count}")
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples) @ replicates / count
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    mean = replicates.mean(axis=0)
+    return np.minimum(low, mean), np.maximum(high, mean)
+
+
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     """Return which hypotheses Holm's step-down procedure rejects.
 

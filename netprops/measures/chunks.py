@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Curve, Measurement
-from netprops.statistics import mean_interval
+from netprops.statistics import mean_bands, mean_interval
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +76,7 @@ def chunk_error(features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLik
         name: Name of the curve.
 
     Returns:
-        Error as a fraction in [0, 1] over w, with pointwise t intervals over draws; ``replicates`` is
+        Error as a fraction in [0, 1] over w, with pointwise intervals over draws; ``replicates`` is
         (draws, sizes). Predictions are those of :func:`error_of` but for logits that are equal up to
         rounding. With C = 1 the prediction is the sign of the output, and an output of 0 is an error.
 
@@ -95,15 +94,13 @@ def chunk_error(features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLik
     if draws < 2:
         raise MeasurementError(f"{name}: an interval needs at least two draws, got {draws}")
     order = np.stack([rng.permutation(width) for _ in range(draws)])
-    wrong = _count_errors(readout, order, wanted)
-    replicates = wrong / len(features)
-    y = replicates.mean(axis=0)
-    half = stats.t.ppf(0.975, draws - 1) * replicates.std(axis=0, ddof=1) / np.sqrt(draws)
+    replicates = _count_errors(readout, order, wanted) / len(features)
+    low, high = mean_bands(replicates, rng)
     return Curve(
-        name=name, x=np.array(wanted, dtype=np.float64), y=y, low=np.maximum(y - half, 0.0),
-        high=np.minimum(y + half, 1.0), x_name="chunk size w (neurons)", y_name="error (fraction)", n=draws,
-        n_of="permutations", replicates=replicates,
-        how="mean over nested random chunks, pointwise t interval; for this network and these samples",
+        name=name, x=np.array(wanted, dtype=np.float64), y=replicates.mean(axis=0), low=low,
+        high=high, x_name="chunk size w (neurons)", y_name="error (fraction)", n=draws, n_of="permutations",
+        replicates=replicates, how="mean over nested random chunks, percentile bootstrap over whole "
+        "permutations; for this network and these samples",
         details={"samples": len(features), "width": width},
     )
 

@@ -1,0 +1,201 @@
+"""Second moments of features, and the residuals of a regression between units that follow from them.
+
+Words: N samples, W units; ``mean`` (W,) and G (W, W), the sum over samples of (x - mean)(x - mean)', of the
+samples to *fit* on and of those to *score* on; a *chunk* is w units, A (w, W) its ridge coefficients:
+(G_cc + ridge I) A = G_c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import linalg
+
+from netprops.errors import MeasurementError
+
+Floats = NDArray[np.float64]
+
+# A unit whose standard deviation is below this share of its mean is constant: float32 cannot represent a
+# smaller change in one of N = 1e8 samples, and float64 rounds a constant's deviation to less.
+_CONSTANT = 1e-12
+# Residual variance below this share of the unit's own is rounding: moments carry some 1e-13 of it.
+_EXACT = 1e-10
+# Beyond this condition number Cholesky's solution has fewer than three correct digits.
+_WORST_CONDITION = 1e13
+# The authors' code adds this to the denominator of a correlation.
+_REFERENCE_EPSILON = 1e-8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """First and second moments of some samples.
+
+    Args:
+        n: Number of samples.
+        mean: (W,) float64.
+        G: (W, W) float64, centred second moments, summed over samples.
+    """
+
+    n: int
+    mean: Floats
+    G: Floats
+
+    @classmethod
+    def of(cls, features: NDArray[np.floating], rows: slice | ArrayLike | None = None,
+           block: int = 4096) -> Moments:
+        """Return the moments of some rows of the features, read in blocks.
+
+        Args:
+            features: (N, W), float32 or float64; may be a memmap.
+            rows: Samples to use: a slice, indices, or None for all.
+            block: Samples that are in memory at a time, as float64.
+
+        Raises:
+            MeasurementError: If there are no samples, or a feature is not finite.
+        """
+        chosen = np.arange(len(features))[slice(None) if rows is None else rows]
+        if not len(chosen):
+            raise MeasurementError("moments need at least one sample, got none")
+        total: Moments | None = None
+        for start in range(0, len(chosen), block):
+            part = np.asarray(features[chosen[start:start + block]], dtype=np.float64)
+            mean = part.mean(axis=0)
+            if not np.isfinite(mean).all():
+                row, unit = (int(i[0]) for i in np.nonzero(~np.isfinite(part)))
+                raise MeasurementError(
+                    f"feature of sample {chosen[start + row]}, unit {unit} is {part[row, unit]}, "
+                    f"expected a finite number"
+                )
+            part -= mean
+            piece = cls(len(part), mean, part.T @ part)
+            total = piece if total is None else total + piece
+        assert total is not None
+        return total
+
+    def __add__(self, other: Moments) -> Moments:
+        n = self.n + other.n
+        apart = other.mean - self.mean
+        return Moments(n, self.mean + apart * (other.n / n),
+                       self.G + other.G + np.outer(apart, apart * (self.n * other.n / n)))
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """(W,) whether each unit varies."""
+        varies: NDArray[np.bool_] = np.diag(self.G) > self.n * (_CONSTANT * self.mean) ** 2
+        return varies
+
+    def take(self, units: NDArray[np.intp]) -> Moments:
+        """Return the moments of some of the units."""
+        return Moments(self.n, self.mean[units], self.G[np.ix_(units, units)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residuals:
+    """What a chunk leaves unexplained in other units, on the samples that score it.
+
+    Args:
+        units: (U,) indices of the units that are scored.
+        squares: (U,) sum of squared residuals.
+        total: (U,) sum of squared deviations from the mean.
+        correlation: Mean absolute correlation of the residuals over pairs of units.
+        exact: Units without a residual, which no pair includes.
+    """
+
+    units: NDArray[np.intp]
+    squares: Floats
+    total: Floats
+    correlation: float
+    exact: int
+
+    @property
+    def r2(self) -> float:
+        """Share of explained variance; units count by their variance."""
+        return 1 - float(self.squares.sum() / self.total.sum())
+
+    @property
+    def unit_r2(self) -> Floats:
+        """(U,) share of explained variance of every unit."""
+        return 1 - self.squares / self.total
+
+
+def solve(gram: Floats, right: Floats, ridge: float) -> Floats:
+    """Return the solution A of (gram + ridge I) A = right, for a Gram matrix that may be singular.
+
+    The matrix is scaled to unit diagonal first. Where Cholesky fails or the matrix is too ill-conditioned, as for
+    dead or duplicated units, directions that rounding cannot tell from zero are left out (minimum norm).
+
+    Args:
+        gram: (w, w) symmetric, positive semidefinite.
+        right: (w, U).
+        ridge: Strength; not negative.
+
+    Returns:
+        (w, U) float64.
+    """
+    scale = np.sqrt(np.diag(gram) + ridge)
+    scale = 1 / np.where(scale > 0, scale, 1.0)
+    scaled = gram * scale[:, None] * scale
+    np.fill_diagonal(scaled, (np.diag(gram) + ridge) * scale**2)
+    factor, failed = linalg.lapack.dpotrf(scaled, lower=1)
+    if not failed:
+        inverse_condition, _ = linalg.lapack.dpocon(factor, np.abs(scaled).sum(axis=0).max(), uplo="L")
+        if inverse_condition * _WORST_CONDITION > 1:
+            # Two products with the inverse factor: several times faster than substitution row by row.
+            inverse, _ = linalg.lapack.dtrtri(factor, lower=1)
+            inverse = np.tril(inverse) * scale
+            return np.asarray(inverse.T @ (inverse @ right))
+    values, vectors = linalg.eigh(scaled)
+    kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
+    basis = vectors[:, kept]
+    return ((basis / values[kept]) @ (basis.T @ (right * scale[:, None]))) * scale[:, None]
+
+
+def residuals(fit: Moments, score: Moments, chunk: ArrayLike, *, ridge: float = 1e-8,
+              definition: Literal["default", "reference"] = "default") -> Residuals:
+    """Return what a regression from a chunk leaves of the units, from second moments alone.
+
+    With A and the intercept from ``fit``, the residuals on ``score`` have the second moments
+    G - A'G_c - G_c'A + A'G_cc A about a mean that the intercept misses.
+
+    Args:
+        fit: Moments of the samples to fit on.
+        score: Moments of the samples to score on; the same object for the reference definition.
+        chunk: (w,) unit indices.
+        ridge: Strength of the regression.
+        definition: ``"default"``: units outside the chunk. ``"reference"``: all units, and 1e-8 added to the
+            denominator of every correlation.
+
+    Returns:
+        The residuals; costs O(w W^2), whatever the number of samples.
+    """
+    c = np.asarray(chunk, dtype=np.intp)
+    rows = score.G[c]
+    A = solve(fit.G[np.ix_(c, c)], fit.G[c], ridge)
+    # A symmetric rank-2 update of one triangle (Fortran order, upper): half of the work of two products.
+    half = rows - rows[:, c] @ (A / 2)
+    left = linalg.blas.dsyr2k(-1.0, A.T, half.T, beta=1.0, c=score.G.T.copy(order="F"), overwrite_c=1)
+    total = np.diag(score.G)
+    variance = np.maximum(np.diag(left), 0.0)
+    missed = (score.mean - fit.mean) - (score.mean[c] - fit.mean[c]) @ A
+    squares = variance + score.n * missed**2
+    width = len(total)
+    if definition == "reference":
+        # The chunk reconstructs itself up to the ridge; what the difference leaves of it is rounding.
+        left[c], left[:, c], variance[c], squares[c] = 0.0, 0.0, 0.0, 0.0
+        spread = np.sqrt(variance / score.n)
+        shares = np.abs(np.triu(left / score.n, 1)) / (np.outer(spread, spread) + _REFERENCE_EPSILON)
+        return Residuals(np.arange(width), squares, total, float(shares.sum() * 2 / (width * (width - 1))), 0)
+    outside = np.ones(width, dtype=bool)
+    outside[c] = False
+    some = outside & (variance > _EXACT * total)
+    scale = np.zeros(width)
+    scale[some] = 1 / np.sqrt(variance[some])
+    np.abs(left, out=left)
+    count = int(some.sum())
+    pairs = count * (count - 1)
+    mean = (scale @ linalg.blas.dsymv(1.0, left, scale) - count) / pairs if pairs else 0.0
+    units = np.flatnonzero(outside)
+    return Residuals(units, squares[units], total[units], float(mean), len(units) - count)

@@ -1,7 +1,7 @@
 """One collected property test: its target, its place in the record, and what it came to.
 
-Words: a *phase* is setup, call or teardown of a test; the *payload* is what the record gets of one test, as one
-JSON text, which travels from an xdist worker to the controller among the last report's user properties.
+Words: a *phase* is setup, call or teardown of a test; the *payload* is what the record gets of one test, as
+one JSON text, which travels from an xdist worker to the controller among the last report's user properties.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,17 @@ import pytest
 
 from netprops.content import content, from_wheel
 from netprops.errors import MissingDataError
+from netprops.plugin.controller import PAYLOAD
 from netprops.plugin.expectations import Expectations, VerdictFailure
 from netprops.plugin.family import FamilyUnderTest
 from netprops.plugin.selection import ExpectedFailure, Wanted
+from netprops.plugin.session import OUTCOME
 
 if TYPE_CHECKING:
     from netprops.declaration import Family, Spec
     from netprops.plugin.session import PropertySession
     from netprops.subject import Subject
 
-PAYLOAD = "netprops"
 _EXPRESSION = re.compile(r"[\w:+\-.\[\]/]+")  # what pytest's -k takes for one name
 
 
@@ -105,7 +107,8 @@ class PropertyItem:
         outcome, reason = self._came_to(report, call)
         if report.when == "call" or outcome not in ("PASS", "XFAIL"):
             self._outcome, self._reason = outcome, reason
-        report.netprops = outcome  # survives the way from a worker; read by pytest_report_teststatus
+        # An attribute survives the way from a worker; pytest_report_teststatus reads it there.
+        setattr(report, OUTCOME, outcome)
         if report.when == "teardown":
             report.user_properties.append((PAYLOAD, self._payload()))
 
@@ -158,7 +161,7 @@ class PropertyItem:
         return (path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name), None
 
     def _reproduce(self, file: str, content_file: str | None, qualified: str) -> str:
-        """Return the one command that runs this test alone, with its share of the budget."""
+        """Return the one command that runs this test alone, with this run's share where that decided."""
         options = self._session.options
         in_wheel = content_file is not None and from_wheel()
         command = f"netprops run {content_file}" if in_wheel else f"pytest {file}"
@@ -168,9 +171,13 @@ class PropertyItem:
             command = f'pytest "{file}::{qualified}"'
         if options.scale != "mini":
             command += f" --netprops-scale {options.scale}"
+        for name in ("data-root", "fixtures"):
+            given = self.item.config.getoption(f"netprops_{name.replace('-', '_')}") or ()
+            for value in [given] if isinstance(given, str) else given:
+                command += f" --netprops-{name} {shlex.quote(value)}"
         if options.strict:
             command += " --netprops-strict"
-        if self._session.share != 0.01:
+        if self._outcome in ("FAIL", "INCONCLUSIVE", "XFAIL") and self._session.share != 0.01:
             command += f" --netprops-alpha {self._session.share:.6g}"
         return command
 

@@ -22,18 +22,12 @@ from netprops.plugin.options import SCALES
 if TYPE_CHECKING:
     from netprops.declaration import Family, Spec
 
-MARKER = (
-    "netprops(on='widest'|'family', families=None, variant=None, needs='widths'|'widest'): a property test "
-    "of trained networks. on='widest' runs it on every seed of the widest network (fixture `subject`), "
-    "on='family' once a family (fixture `family`); families names the ones it is for; variant is the training "
-    "variant that it needs; needs says which networks a family test trains, all widths or only the widest."
-)
 _CHOICES = {"on": ("widest", "family"), "needs": ("widths", "widest")}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a marker asks for; see ``MARKER``."""
+    """What a marker asks for; see ``MARKER`` in ``options.py``."""
 
     on: str
     families: tuple[str, ...] | None = None

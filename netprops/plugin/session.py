@@ -1,0 +1,319 @@
+"""The property tests of one pytest process: what they need, what they share, and what becomes of them.
+
+Words: a *worker* is a process of pytest-xdist, its *controller* the process that the user started; a run
+without xdist is its own controller. The *share* of a test is its part of the run's false-alarm budget.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from netprops.errors import UsageError
+from netprops.plugin import options as settings
+
+if TYPE_CHECKING:
+    from netprops.declaration import Family, Spec
+    from netprops.plugin.item import PropertyItem
+    from netprops.plugin.mailbox import Mailbox
+    from netprops.plugin.progress import Screen, Sink
+    from netprops.plugin.selection import Wanted
+    from netprops.subject import Subject
+    from netprops.zoo import Zoo
+
+SESSION: pytest.StashKey[PropertySession] = pytest.StashKey()
+ITEM: pytest.StashKey[PropertyItem] = pytest.StashKey()
+OUTCOME = "netprops_outcome"  # attribute of a report
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pytest", "pytest-xdist", "hypothesis")
+
+
+def session_of(config: pytest.Config) -> PropertySession:
+    """Return the session of this process; the first call makes it."""
+    if SESSION not in config.stash:
+        config.stash[SESSION] = PropertySession(config)
+    return config.stash[SESSION]
+
+
+class PropertySession:
+    """Everything that property tests share in one process.
+
+    Args:
+        config: pytest's configuration.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.items: list[PropertyItem] = []
+        self.share = 0.0
+        self.plan: tuple[Spec, ...] = ()
+        self._missing: dict[str, str | None] = {}
+        self._summarized: set[str] = set()
+        self._aloud: logging.Handler | None = None
+
+    # What the run was told
+
+    @cached_property
+    def options(self) -> settings.Options:
+        """The run's options, environment included."""
+        return settings.resolve(self.config)
+
+    @property
+    def worker(self) -> str:
+        """The name of this xdist worker; empty in a controller."""
+        return str(getattr(self.config, "workerinput", {}).get("workerid", ""))
+
+    @cached_property
+    def known_families(self) -> tuple[Family, ...]:
+        """All families, at any scale."""
+        from netprops.content import families
+
+        return families(None, self.options.fixtures)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families of the run's scale."""
+        return tuple(one for one in self.known_families if one.scale == self.options.scale)
+
+    def wanted(self, definition: pytest.Item) -> Wanted:
+        """Return what the markers of a test ask for."""
+        from netprops.plugin.selection import wanted
+
+        return wanted(list(definition.iter_markers("netprops")), {one.name for one in self.known_families})
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        """Run a marked test once for every target; a marker that makes no sense is a collection error."""
+        try:
+            wanted = self.wanted(metafunc.definition)
+            if wanted.fixture not in metafunc.fixturenames:
+                raise UsageError(f"a test on={wanted.on!r} must ask for the fixture {wanted.fixture!r}")
+            targets = wanted.targets(self.families)
+        except UsageError as error:
+            pytest.fail(f"{metafunc.definition.nodeid}: {error}", pytrace=False)
+        metafunc.parametrize(wanted.fixture, targets, ids=[target.id for target in targets], indirect=True)
+
+    # What the run needs
+
+    @cached_property
+    def screen(self) -> Screen:
+        """The real output of pytest."""
+        from netprops.plugin.progress import Screen
+
+        return Screen(self.config)
+
+    @cached_property
+    def mailbox(self) -> Mailbox | None:
+        """A worker's way to tell the controller something; None in a run without xdist."""
+        from netprops.plugin.controller import MAILBOX
+        from netprops.plugin.mailbox import Mailbox
+
+        if not self.worker:
+            return None
+        return Mailbox(Path(self.config.workerinput[MAILBOX]), self.worker)  # type: ignore[attr-defined]
+
+    @cached_property
+    def sink(self) -> Sink:
+        """Where trainings report: the mailbox, a bar or lines."""
+        from netprops.plugin.progress import Bar, Lines
+
+        if self.mailbox is not None:
+            return self.mailbox
+        return Bar(self.screen) if self.screen.interactive else Lines(self.screen.line)
+
+    @cached_property
+    def device(self) -> str:
+        """The device of this process; workers are spread over the visible GPUs."""
+        from netprops.training.device import worker_device
+
+        index = int("".join(filter(str.isdecimal, self.worker)) or 0)
+        return str(worker_device(self.options.device, index))
+
+    @cached_property
+    def zoo(self) -> Zoo:
+        """The trained networks."""
+        from netprops.cache import Cache, default_root
+        from netprops.zoo import Zoo
+
+        options = self.options
+        cache = Cache(options.cache or default_root(), remote=options.remote)
+        return Zoo(cache, data_root=options.data_root, device=self.device, progress=self.sink,
+                   download=options.download)
+
+    def missing(self, family: Family) -> str | None:
+        """Return the sentence about a family's data if they are not there, else None."""
+        from netprops.data import check
+
+        if self.options.download:
+            return None
+        if family.data not in self._missing:
+            self._missing[family.data] = check(family.data, self.options.data_root)
+        return self._missing[family.data]
+
+    def subjects(self, specs: Sequence[Spec]) -> list[Subject]:
+        """Return networks, trained if they are not yet there; other needed ones are trained while waiting."""
+        try:
+            self.zoo.ensure(specs, others=self.plan)
+        finally:
+            self.sink.close()
+        return [self.zoo.subject(spec) for spec in specs]
+
+    def summary_once(self, subject: Subject) -> dict[str, Any]:
+        """Return what the record says of a network: once a process, then nothing."""
+        if subject.id in self._summarized:
+            return {}
+        self._summarized.add(subject.id)
+        return subject.summary()
+
+    # How the run goes
+
+    @contextmanager
+    def refused(self, items: list[pytest.Item]) -> Iterator[None]:
+        """Turn what is refused into a usage error; a worker runs nothing and lets its controller say why."""
+        try:
+            yield
+        except UsageError as error:
+            if not self.worker:
+                raise pytest.UsageError(str(error)) from error
+            from netprops.plugin.controller import PROBLEM
+
+            items.clear()
+            self.items = []
+            self.config.workeroutput[PROBLEM] = str(error)  # type: ignore[attr-defined]
+
+    def collected(self, items: Sequence[pytest.Item]) -> None:
+        """Take in all collected tests, before any is deselected, and mark expected failures.
+
+        Raises:
+            UsageError: If an entry of ``xfails.toml`` is wrong or matches no test.
+        """
+        from netprops.plugin.item import PropertyItem
+        from netprops.plugin.selection import ExpectedFailure, expected_failures
+
+        found: list[PropertyItem] = []
+        for item in items:
+            if not isinstance(item, pytest.Function) or item.get_closest_marker("netprops") is None:
+                continue
+            wanted = self.wanted(item)
+            target: Any = item.callspec.params.get(wanted.fixture) if hasattr(item, "callspec") else None
+            if hasattr(target, "id"):  # pytest gives a test without targets a placeholder, and skips it
+                item.stash[ITEM] = PropertyItem(item, wanted, target, self)
+                found.append(item.stash[ITEM])
+        self.items = found
+        matched: dict[ExpectedFailure, bool] = {}
+        for folder in sorted({one.item.path.parent for one in found}):
+            matched |= dict.fromkeys(expected_failures(folder, self.options.scale), False)
+        for one in found:
+            file = one.item.path.resolve()
+            for entry in matched:
+                if entry.covers(file, one.function, one.target.id):
+                    matched[entry] = True
+                    one.expect_failure(entry)
+        self._refuse_stale([entry for entry, hit in matched.items() if not hit], found)
+
+    def _refuse_stale(self, stale: Sequence[Any], found: Sequence[PropertyItem]) -> None:
+        """Refuse entries that match nothing, where their file was collected as a whole."""
+        in_part = {(self.config.invocation_params.dir / arg.partition("::")[0]).resolve()
+                   for arg in self.config.args if "::" in arg}
+        collected = {one.item.path.resolve() for one in found} - in_part
+        for entry in stale:
+            if entry.file in collected or not entry.file.exists():
+                raise UsageError(
+                    f"{entry.place}: no test {entry.test} on {entry.subject} at scale {entry.scale}; "
+                    "correct the entry or remove it"
+                )
+
+    def selected(self, items: Sequence[pytest.Item]) -> None:
+        """Take in the tests that will run; refuse, before anything trains, what cannot go well.
+
+        Raises:
+            UsageError: If ``-k`` left nothing, or the device or the report's folder is wrong.
+        """
+        everything = self.items
+        self.items = [item.stash[ITEM] for item in items if ITEM in item.stash]
+        expression = self.config.getoption("keyword") or self.config.getoption("markexpr")
+        if everything and not items and expression:
+            raise UsageError(_nothing_matches(expression, everything))
+        self.share = self.options.alpha / max(1, len(self.items))
+        if not self.items or self.config.getoption("collectonly"):
+            return
+        if self.options.device not in ("auto", "cpu"):
+            settings.check_device(self.options.device)
+        if not self.worker and not self.options.no_report:
+            settings.check_report(self.options.report)
+        present = [spec for one in self.items if not self.missing(one.declaration) for spec in one.specs]
+        self.plan = tuple(dict.fromkeys(present))
+        self._speak_up()
+        if self.worker == "gw0" and self.mailbox is not None:
+            self.mailbox.put_plan(self.announcement())
+
+    def begin(self) -> None:
+        """Start the record of a run without xdist, once collection went well."""
+        from netprops.plugin.controller import controller_of
+
+        if self.items and not self.worker and not self.config.getoption("collectonly"):
+            controller_of(self.config).open(self.announcement(), self.options)
+
+    def announcement(self) -> dict[str, Any]:
+        """Return what the run is going to do: the record's head, lines for the screen, the tests."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        from netprops import __version__
+        from netprops.plugin.terminal import header
+
+        packages = {}
+        for name in _PACKAGES:
+            try:
+                packages[name] = version(name)
+            except PackageNotFoundError:
+                continue
+        options = self.options
+        device = self.device.partition(":")[0]
+        head = {
+            "environment": {
+                "netprops": __version__, "python": platform.python_version(), "platform": platform.platform(),
+                "processors": os.cpu_count() or 1, "device": device, "packages": packages,
+            },
+            "options": {"scale": options.scale, "strict": options.strict, "alpha": options.alpha},
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "selected": len(self.items),
+            "missing": sorted({sentence for sentence in self._missing.values() if sentence}),
+        }
+        text = header(options, device=device, cache=str(self.zoo.cache.root), tests=len(self.items),
+                      rows=self.zoo.plan(self.plan))
+        skeletons = {one.item.nodeid: one.skeleton() for one in self.items}
+        return {"head": head, "header": text, "skeletons": skeletons}
+
+    def _speak_up(self) -> None:
+        """Show the engine's warnings while it works."""
+        from netprops.plugin.progress import Aloud
+
+        self._aloud = Aloud(self.mailbox.say if self.mailbox is not None else self.screen.line)
+        logging.getLogger("netprops").addHandler(self._aloud)
+
+    def finish(self) -> None:
+        """Leave the logger as it was."""
+        if self._aloud is not None:
+            logging.getLogger("netprops").removeHandler(self._aloud)
+
+
+def _nothing_matches(expression: str, items: Sequence[PropertyItem]) -> str:
+    """Return the answer to an expression that selects nothing: the ids that it could have named."""
+    from netprops.content import nearest
+
+    ids = sorted({one.target.id for one in items})
+    words = [word for word in expression.replace("(", " ").replace(")", " ").split()
+             if word not in ("and", "or", "not")]
+    parts = {part for one in ids for part in (one, *one.split("-"))}
+    unknown = [word for word in words if not any(word.lower() in one.item.name.lower() for one in items)]
+    hint = nearest(unknown[0], parts).partition("; known")[0].rstrip(";") if unknown else ""
+    what = f"no test matches {expression!r}"
+    return f"{what}: {unknown[0]!r} is in no name{hint}. Known: {', '.join(ids)}" if unknown else (
+        f"{what}. Known: {', '.join(ids)}")

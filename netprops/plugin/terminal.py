@@ -1,0 +1,99 @@
+"""What pytest's output says about property tests: a header before they run, a table after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from netprops.plugin.progress import duration
+from netprops.verdict import Bound
+
+if TYPE_CHECKING:
+    from netprops.plugin.options import Options
+    from netprops.plugin.recorder import Recorder
+    from netprops.records import ExpectationRecord, Record, TestRecord
+
+_COLOURS = {"PASS": "green", "XFAIL": "yellow", "INCONCLUSIVE": "yellow", "SKIPPED": "yellow"}
+
+
+def header(options: Options, *, device: str, cache: str, tests: int, rows: Sequence[Any]) -> str:
+    """Return the lines that say, before anything trains, what is going to happen.
+
+    Args:
+        options: The run's options.
+        device: The device in words.
+        cache: Folder of the cache.
+        tests: Number of selected property tests.
+        rows: What the zoo plans: one row a network.
+    """
+    missing = [row for row in rows if not row.cached]
+    work = f"{len(rows)} networks needed, {len(rows) - len(missing)} cached"
+    if missing:
+        seconds = sum(row.seconds for row in missing)
+        work += f", {len(missing)} to train in about {duration(seconds)}"
+    return (
+        f"netprops: {tests} property tests at scale {options.scale} on {device}: {work}\n"
+        f"netprops: cache {cache}, data {options.data_root or 'only what the dependencies ship'}"
+    )
+
+
+def summarize(reporter: Any, recorder: Recorder) -> None:
+    """Write the table of every suite, what was promoted, what data are missing, and where the report lies."""
+    record = recorder.record
+    if record is None:
+        return
+    suites = sorted({test.suite for test in record.tests})
+    for suite in suites:
+        reporter.section(f"netprops: {suite}", sep="=")
+        _table(reporter, [test for test in record.tests if test.suite == suite])
+    reporter.section("netprops", sep="=")
+    counts = ", ".join(f"{count} {name}" for name, count in record.summary.outcomes.items() if count)
+    ran = f"{len(record.tests)} of {record.summary.selected} property tests"
+    reporter.write_line(f"{ran}: {counts or 'none came to an end'}")
+    for test, expectation in _promoted(record):
+        reporter.write_line(f"FAIL by the whole run's budget: {test.id}: {expectation.sentence}", red=True)
+    for sentence in record.summary.missing:
+        reporter.write_line(f"missing data: {sentence}", yellow=True)
+    skipped = all(test.outcome == "SKIPPED" for test in record.tests)
+    if record.tests and record.summary.missing and skipped:
+        reporter.write_sep("!", "NOTHING WAS TESTED: the data of every selected property test are missing",
+                           red=True, bold=True)
+    if recorder.problem:
+        reporter.write_line(recorder.problem, red=True)
+    if recorder.index:
+        reporter.write_line(f"report: {recorder.index}")
+
+
+def _promoted(record: Record) -> Iterable[tuple[TestRecord, ExpectationRecord]]:
+    return ((test, one) for test in record.tests for one in test.expectations if one.promoted)
+
+
+def _table(reporter: Any, tests: Sequence[TestRecord]) -> None:
+    """Write one row an expectation, or one a test that has none."""
+    rows = [row for test in tests for row in _rows(test)]
+    titles = ("subject", "property", "value", "bound", "verdict")
+    widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(4)]
+    for row in [titles, *rows]:
+        cells = "  ".join(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True))
+        colour = {} if row is titles else {_COLOURS.get(row[4].split()[0], "red"): True}
+        reporter.write(cells + "  ")
+        reporter.write_line(row[4], **colour)
+
+
+def _rows(test: TestRecord) -> list[tuple[str, str, str, str, str]]:
+    subject = test.id.rpartition("[")[2].rstrip("]")
+    if not test.expectations:
+        reason = f" ({test.reason})" if test.reason else ""
+        return [(subject, test.name.removeprefix("test_"), "", "", f"{test.outcome}{reason}")]
+    rows = []
+    for one in test.expectations:
+        measured, bound = one.measurement, one.bound
+        value = f"{measured.value:.4g}"
+        if measured.low != measured.high:
+            value += f" [{measured.low:.4g}, {measured.high:.4g}]"
+        verdict = str(one.outcome)
+        if test.outcome in ("XFAIL", "XPASS", "ERROR"):
+            verdict = f"{test.outcome} ({verdict})"
+        limits = Bound(at_least=bound.at_least, at_most=bound.at_most, source=bound.source)
+        rows.append((subject, measured.name, f"{value} {measured.unit}".strip(), str(limits), verdict))
+    return rows

@@ -142,8 +142,30 @@ def bootstrap(statistic: Callable[[NDArray[np.float64]], float], replicates: Arr
     )
 
 
-def mean_bands(replicates: NDArray[np.float64], rng: np.random.Generator, resamples: int = 2000,
-               confidence: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def resampled_means(replicates: Floats, rng: np.random.Generator, resamples: int = 2000) -> Floats:
+    """Return mean curves of resampled replicates, each a whole row.
+
+    Args:
+        replicates: (R, P) float64, one curve a replicate.
+        rng: Source of the resamples.
+        resamples: Number of resamples, B.
+
+    Returns:
+        (B, P) float64.
+
+    Raises:
+        MeasurementError: If there are fewer than two replicates.
+    """
+    count = len(replicates)
+    if count < 2:
+        raise MeasurementError(f"an interval over replicates needs at least two of them, got {count}")
+    chosen = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    means: Floats = chosen @ replicates / count
+    return means
+
+
+def mean_bands(replicates: Floats, rng: np.random.Generator, resamples: int = 2000,
+               confidence: float = 0.95) -> tuple[Floats, Floats]:
     """Return pointwise percentile intervals of the mean curve, from resampling whole replicates.
 
     Args:
@@ -158,10 +180,7 @@ def mean_bands(replicates: NDArray[np.float64], rng: np.random.Generator, resamp
     Raises:
         MeasurementError: If there are fewer than two replicates.
     """
-    count = len(replicates)
-    if count < 2:
-        raise MeasurementError(f"an interval over replicates needs at least two of them, got {count}")
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples) @ replicates / count
+    drawn = resampled_means(replicates, rng, resamples)
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     mean = replicates.mean(axis=0)
     return np.minimum(low, mean), np.maximum(high, mean)

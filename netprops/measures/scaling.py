@@ -1,0 +1,219 @@
+"""Power laws of an error over size, and the critical width.
+
+Words: *error* is a fraction over sizes w (of a chunk or of a network); the *asymptote* is what it falls to; the
+*excess* is error minus asymptote; the *exponent* gamma is that of excess = A u^gamma, where u = 1/w, or
+1/w - 1/W when a chunk belongs to a layer of W units and its error cannot fall below the layer's own (a finite
+population: the *bend*). *Curvature* is the coefficient of (log u)^2: 0 where the law is straight in log-log. w* is
+the critical width, from which on the training set is interpolated.
+
+An excess within two standard errors of zero says nothing about its logarithm: it is dropped and counted, in the
+curve and in every resample alike, and never clipped.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from netprops.errors import MeasurementError, UsageError
+from netprops.measurement import Curve, Measurement
+from netprops.measures.loglog import NOISE, Excess, Goodness, Logs, fit_asymptote, reciprocal
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerLaw:
+    """A fitted power law, error(w) = asymptote + amplitude u^exponent.
+
+    Args:
+        exponent: gamma, with an interval over replicates.
+        curvature: Coefficient of (log u)^2 in the curved fit, with an interval over replicates.
+        amplitude: A.
+        asymptote: The error that the law falls to; for a bend, the error of the whole layer.
+        full_width: W of the bend, or None for u = 1/w.
+        straight: Goodness of the straight line in log-log.
+        curved: Goodness of the parabola in log-log.
+        points: Sizes that were used.
+        dropped: Sizes in range whose excess was within noise of zero.
+    """
+
+    exponent: Measurement
+    curvature: Measurement
+    amplitude: float
+    asymptote: float
+    full_width: int | None
+    straight: Goodness
+    curved: Goodness
+    points: tuple[float, ...]
+    dropped: tuple[float, ...]
+
+    @property
+    def straight_is_better(self) -> bool | None:
+        """Whether the straight line is the better model by AICc; None where too few points can tell."""
+        if self.straight.aicc is None or self.curved.aicc is None:
+            return None
+        return self.straight.aicc <= self.curved.aicc
+
+    def predict(self, sizes: ArrayLike) -> Floats:
+        """Return the fitted error at some sizes, same shape."""
+        fitted: Floats = self.asymptote + self.amplitude * reciprocal(
+            np.asarray(sizes, dtype=np.float64), self.full_width) ** self.exponent.value
+        return fitted
+
+
+def power_law(curve: Curve, *, rng: np.random.Generator, asymptote: float | Measurement | None = None,
+              full_width: int | None = None, above: float = 0.0, resamples: int = 1000) -> PowerLaw:
+    """Fit a power law to an error curve, straight and curved.
+
+    With an asymptote, or with the full width, the log excess is fitted by least squares, weighted by the delta
+    method. With neither, asymptote and exponent are fitted together, by least squares of the error weighted by its
+    standard errors, with an asymptote that is not negative.
+
+    Args:
+        curve: Error over size, with replicates.
+        rng: Source of the resamples.
+        asymptote: Error that the law falls to, exact or with its standard error; None to fit it or, with
+            ``full_width``, to take the curve's own value there.
+        full_width: W of the layer that the chunks belong to; None for u = 1/w.
+        above: Smallest size that is used, such as w*.
+        resamples: Resamples of whole replicates.
+
+    Returns:
+        The law; the intervals repeat every step, the dropping of points included.
+
+    Raises:
+        MeasurementError: If the curve has no replicates, too few sizes carry an excess above noise, or the
+            data do not determine the exponent.
+        UsageError: If the curve lacks ``full_width`` and no asymptote is given.
+
+    Source:
+        Doimo et al. 2022, Fig. 2 and 3 (exponent 1/2 above w*); the bend is ours, a sample of w of W units.
+    """
+    data = Excess.of(curve, rng, asymptote, full_width, above, resamples)
+    fitted = data.limits is None
+    least = 4 if fitted else 3
+    if len(data.x) < least:
+        raise MeasurementError(
+            f"power law of {curve.name}: {least} sizes are needed, {len(data.x)} lie from {above:g} on"
+        )
+    exponents, limits = fit_asymptote(data) if data.limits is None else (None, data.limits)
+    logs = Logs(data, limits)
+    if logs.count[0] < least:
+        raise MeasurementError(
+            f"power law of {curve.name}: {least} sizes from {above:g} on with an excess above {NOISE:g} standard "
+            f"errors are needed, only {logs.count[0]} of {len(data.x)} have one over the asymptote {limits[0]:.3g}"
+        )
+    if exponents is None:
+        exponents = logs.slopes()
+    how = (("weighted least squares with a fitted asymptote" if fitted else "weighted least squares in log-log")
+           + (f" over 1/w - 1/{full_width}" if full_width else " over 1/w"))
+    kept = logs.weight[0] > 0
+    details = {"points": int(kept.sum()), "dropped": int((~kept).sum()), "asymptote": float(limits[0]),
+               "from": above, "full_width": full_width}
+    return PowerLaw(
+        exponent=data.measure(exponents, f"exponent of {curve.name}", how, details),
+        curvature=data.measure(logs.curvatures(), f"curvature of {curve.name}", f"parabola by {how}", details),
+        amplitude=logs.amplitude(float(exponents[0])), asymptote=float(limits[0]), full_width=full_width,
+        straight=logs.goodness(1), curved=logs.goodness(2),
+        points=tuple(data.x[kept].tolist()), dropped=tuple(data.x[~kept].tolist()),
+    )
+
+
+def local_slope(curve: Curve, low: float, high: float, *, rng: np.random.Generator,
+                asymptote: float | Measurement | None = None, full_width: int | None = None,
+                resamples: int = 1000) -> Measurement:
+    """Return the exponent between two sizes, such as below and above w*.
+
+    Args:
+        curve: Error over size, with replicates.
+        low: A size that was measured.
+        high: A larger one.
+        rng: Source of the resamples.
+        asymptote: Error that the law falls to; None, with ``full_width``, for the curve's own value there.
+        full_width: W of the layer that the chunks belong to; None for u = 1/w.
+        resamples: Resamples of whole replicates.
+
+    Returns:
+        gamma = log(excess(low) / excess(high)) / log(u(low) / u(high)), with an interval over replicates.
+
+    Raises:
+        MeasurementError: If either excess is within noise of zero.
+        UsageError: If a size was not measured, or there is nothing to take the asymptote from.
+    """
+    if asymptote is None and full_width is None:
+        raise UsageError("a local slope needs an asymptote or the full width")
+    data = Excess.of(curve, rng, asymptote, full_width, 0.0, resamples)
+    if data.limits is None:
+        raise UsageError("a local slope needs an asymptote or the full width")
+    logs = Logs(data, data.limits)
+    ends = [data.column(low), data.column(high)]
+    kept = logs.weight[:, ends] > 0
+    if not kept[0].all():
+        raise MeasurementError(
+            f"slope of {curve.name} from {low:g} to {high:g}: the excess at "
+            f"{high if kept[0, 0] else low:g} is within {NOISE:g} standard errors of zero"
+        )
+    steps = logs.log_excess[:, ends] @ [1.0, -1.0] / (logs.log_u[ends] @ [1.0, -1.0])
+    return data.measure(np.where(kept.all(axis=1), steps, math.nan),
+                        f"slope of {curve.name} from {low:g} to {high:g}", "two points in log-log",
+                        {"asymptote": float(data.limits[0]), "full_width": full_width})
+
+
+def critical_width(train_error_curve: Curve, threshold: float = 0.005) -> Measurement:
+    """Return w*, the smallest measured size whose mean training error is at most the threshold.
+
+    Args:
+        train_error_curve: Training error (fraction) over size.
+        threshold: Error at which the training set counts as interpolated.
+
+    Returns:
+        w* in neurons. Its interval runs from the smallest size whose own interval reaches the threshold to the
+        smallest one whose interval lies below it (the largest measured size where none does).
+
+    Raises:
+        MeasurementError: If no size reaches the threshold.
+
+    Source:
+        Doimo et al. 2022, section 3.1.
+    """
+    curve = train_error_curve
+
+    def first(errors: Floats) -> float | None:
+        reached = np.flatnonzero(errors <= threshold)
+        return float(curve.x[reached[0]]) if len(reached) else None
+
+    value = first(curve.y)
+    if value is None:
+        raise MeasurementError(
+            f"w*: no size of {curve.name} reaches an error of {threshold:g}; the smallest is {curve.y.min():.4g}, at "
+            f"w = {curve.x[curve.y.argmin()]:g}: the training set is not interpolated"
+        )
+    low, high = first(curve.low) or value, first(curve.high)
+    top = float(curve.x[-1]) if high is None else high
+    return Measurement(
+        name="w*", value=value, low=low, high=top, standard_error=(top - low) / (2 * stats.norm.ppf(0.975)),
+        n=curve.n, n_of=curve.n_of, unit="neurons", definition=curve.definition,
+        how=f"smallest measured size with mean training error <= {threshold:g}; pointwise intervals inverted",
+        details={"threshold": threshold, "open_above": high is None},
+    )
+
+
+def clones(width: int, w_star: Measurement) -> Measurement:
+    """Return the number of clones, W / w*.
+
+    Args:
+        width: W, units of the layer.
+        w_star: w* as :func:`critical_width` has it.
+    """
+    value = width / w_star.value
+    return Measurement(
+        name="number of clones", value=value, low=width / w_star.high, high=width / w_star.low,
+        standard_error=value * w_star.standard_error / w_star.value, df=w_star.df, confidence=w_star.confidence,
+        n=w_star.n, n_of=w_star.n_of, how=f"W / w*; {w_star.how}", definition=w_star.definition,
+        details={"width": width, **w_star.details},
+    )

@@ -36,7 +36,9 @@ def text_alternative(figure: Mapping[str, Any], findings: Sequence[str] = ()) ->
         return f"{figure['title']}: no curve was recorded."
     axes = dict(zip(("horizontal", "vertical"), scales(figure, curves), strict=True))
     logs = [name for name, scale in axes.items() if scale == "log"]
-    note = {0: "", 1: f", {logs[0]} axis logarithmic" if logs else "", 2: ", both axes logarithmic"}[len(logs)]
+    note = {0: "", 1: f", {logs[0]} axis logarithmic" if logs else "", 2: ", both axes logarithmic"}[
+        len(logs)
+    ]
     parts = [f"{figure['title']}: {curves[0].y_name} against {curves[0].x_name}{note}."]
     parts += [f"{curve.name} {course(curve)}." for curve in curves]
     marks = [f"{label} at {x:.4g}" for label, x in figure.get("lines", {}).items()]
@@ -66,8 +68,10 @@ def course(curve: Curve) -> str:
     if (steps >= 0).all():
         return f"rises {span}"
     lowest, highest = int(curve.y.argmin()), int(curve.y.argmax())
-    return (f"goes {span}; lowest {curve.y[lowest]:.4g} at {curve.x[lowest]:.4g}, "
-            f"highest {curve.y[highest]:.4g} at {curve.x[highest]:.4g}")
+    return (
+        f"goes {span}; lowest {curve.y[lowest]:.4g} at {curve.x[lowest]:.4g}, "
+        f"highest {curve.y[highest]:.4g} at {curve.x[highest]:.4g}"
+    )
 
 
 def hidden(figure: Mapping[str, Any]) -> int:
@@ -93,8 +97,13 @@ def rows(figure: Mapping[str, Any], longest: int | None = None) -> list[Row]:
         if longest is not None and len(curve) > longest:
             kept = sorted({round(float(i)) for i in np.linspace(0, len(curve) - 1, longest)})  # type: ignore[assignment]
         out += [
-            (curve.name, float(curve.x[i]), float(curve.y[i]),
-             float(curve.low[i]) if whole else None, float(curve.high[i]) if whole else None)
+            (
+                curve.name,
+                float(curve.x[i]),
+                float(curve.y[i]),
+                float(curve.low[i]) if whole else None,
+                float(curve.high[i]) if whole else None,
+            )
             for i in kept
         ]
     return out
@@ -118,8 +127,12 @@ def as_csv(figure: Mapping[str, Any]) -> str:
     writer.writerow(["curve", "x", "y", "low", "high"])
     for name, *numbers in rows(figure):
         safe = _plain(name)
-        writer.writerow([f"'{safe}" if safe[:1] in tuple("=+-@\t\r") and safe else safe,
-                         *("" if v is None else f"{v:.10g}" for v in numbers)])
+        writer.writerow(
+            [
+                f"'{safe}" if safe[:1] in tuple("=+-@\t\r") and safe else safe,
+                *("" if v is None else f"{v:.10g}" for v in numbers),
+            ]
+        )
     return out.getvalue()
 
 

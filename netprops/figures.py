@@ -17,7 +17,6 @@ import json
 import math
 import re
 import warnings
-import xml.etree.ElementTree as ET  # parses only what matplotlib wrote here
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netprops.measurement import Curve
+from netprops.svg import INK, compact, shortened
+from netprops.ticks import number, ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,93 +35,52 @@ if TYPE_CHECKING:
 STYLE = 1
 """Counted up whenever the drawing changes, so that figures of an earlier style are drawn again."""
 
-SIZE = (420.0, 270.0)
+SIZE = (400.0, 260.0)
 """Width and height in SVG user units; at 375 px of screen the 11-unit type is still 9 px high."""
 
 TYPE = 11.0
 LETTER = 0.56 * TYPE  # mean advance of a letter of DejaVu Sans, for space that is set aside
 
-INK, MUTED, GRID = "#1f2328", "#57606a", "#dfe3e8"
-# Okabe and Ito's palette (Wong 2011, Nature Methods 8, 441) without its yellow, which is too pale for a line on white.
+MUTED, GRID = "#57606a", "#dfe3e8"
+# Okabe and Ito's palette (Wong 2011, Nature Methods 8, 441) without yellow: too pale for a line on white.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK)
-DARK = {
-    INK: "#e6e8eb", MUTED: "#a6aeb7", GRID: "#343a42",
-    "#0072b2": "#4f9fdc", "#d55e00": "#f07f3c", "#009e73": "#2fc297", "#cc79a7": "#dd98be",
-    "#56b4e9": "#93d4fb", "#e69f00": "#f2b632",
-}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES: tuple[Any, ...] = ("solid", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)), (0, (1, 1)), (0, (4, 3)))
+DASHES: tuple[Any, ...] = (
+    "solid",
+    (0, (6, 2)),
+    (0, (2, 1.5)),
+    (0, (6, 2, 1.5, 2)),
+    (0, (9, 2)),
+    (0, (1, 1)),
+    (0, (4, 3)),
+)
 
-RC = {
-    "svg.fonttype": "none", "svg.hashsalt": "netprops", "text.parse_math": False, "font.family": "DejaVu Sans",
-    "font.size": TYPE, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED,
-    "xtick.color": MUTED, "ytick.color": MUTED, "axes.linewidth": 0.8, "axes.unicode_minus": True,
-    "lines.linewidth": 1.6, "lines.markersize": 4.5, "path.simplify": True, "path.simplify_threshold": 0.2,
+RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "netprops",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": TYPE,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.unicode_minus": True,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "path.simplify": True,
+    "path.simplify_threshold": 0.2,
 }
 
-_SVG = "http://www.w3.org/2000/svg"
-_LINK = "{http://www.w3.org/1999/xlink}href"
 _WIDTH = re.compile(r"\b(?:W|width) ?= ?(\d+)\b")
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def digest(figure: Mapping[str, Any], alternative: str) -> str:
     """Return the hex digest of everything that decides a figure's SVG file."""
     text = json.dumps([STYLE, alternative, figure], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def number(value: float) -> str:
-    """Return a number for a tick: plain digits, or a power of ten in Unicode where that is shorter.
-
-    >>> number(0.05), number(512), number(1e-6), number(3e7)
-    ('0.05', '512', '10⁻⁶', '3·10⁷')
-    """
-    if value == 0 or 1e-4 <= abs(value) < 1e5:
-        return f"{value:.6g}".replace("-", "−")
-    mantissa, exponent = f"{value:.3e}".split("e")
-    power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
-    mantissa = f"{float(mantissa):g}".replace("-", "−")
-    return {"1": power, "−1": f"−{power}"}.get(mantissa, f"{mantissa}·{power}")
-
-
-def ticks(low: float, high: float, scale: str, data: Sequence[float] = ()) -> list[float]:
-    """Return at most about seven round positions within ``[low, high]``.
-
-    Args:
-        low: Lower end of the axis; positive on a log axis.
-        high: Upper end of the axis.
-        scale: ``"linear"`` or ``"log"``.
-        data: The points' positions. On a log axis whose points are all powers of two (widths, chunk sizes) the
-            ticks are powers of two as well; on others decades, with 2 and 5 between them where there is room.
-
-    Returns:
-        Ascending positions.
-    """
-    if scale != "log":
-        rough = (high - low) / 6
-        unit = 10.0 ** math.floor(math.log10(rough))
-        # 2.5 epochs or neurons do not exist: among the ones a step is whole.
-        step = unit * next(m for m in (1, 2, 2.5, 5, 10) if m * unit >= rough * 0.999 and (m != 2.5 or unit != 1))
-        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        return [i * step for i in range(first, last + 1)]
-    if len(data) == 1:
-        return [data[0]]
-    if data and all(math.log2(x) == round(math.log2(x)) for x in data):
-        exponents = range(math.ceil(math.log2(low) - 1e-9), math.floor(math.log2(high) + 1e-9) + 1)
-        every = -(-len(exponents) // 9)
-        return [2.0**k for k in exponents if (k - exponents[-1]) % every == 0]
-    lowest, highest = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    within = [k for k in range(lowest, highest + 1) if low <= 10.0**k <= high]
-    if len(within) > 7:
-        every = -(-len(within) // 7)
-        return [10.0**k for k in within if k % every == 0]
-    for parts in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        found = [m * 10.0**k for k in range(lowest, highest + 1) for m in parts if low <= m * 10.0**k <= high]
-        if len(found) >= 4:
-            return found
-    return ticks(low, high, "linear")
 
 
 def width_of(curve: Curve) -> int | None:
@@ -161,7 +121,10 @@ def scales(figure: Mapping[str, Any], curves: Sequence[Curve]) -> tuple[str, str
     """Return the scales of both axes; a log axis without one positive point becomes linear."""
     asked = (str(figure.get("x_scale", "linear")), str(figure.get("y_scale", "linear")))
     points = (np.concatenate([c.x for c in curves]), np.concatenate([c.y for c in curves]))
-    kept = ["log" if scale == "log" and (p > 0).any() else "linear" for scale, p in zip(asked, points, strict=True)]
+    kept = [
+        "log" if scale == "log" and (p > 0).any() else "linear"
+        for scale, p in zip(asked, points, strict=True)
+    ]
     return kept[0], kept[1]
 
 
@@ -169,8 +132,8 @@ def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
     """Return a figure of a record as the text of an SVG file.
 
     Args:
-        figure: ``title``, ``x_scale``, ``y_scale``, ``curves`` (each as ``Curve.to_json`` gives it) and, where
-            there are any, ``lines`` {label: x}, ``levels`` {label: y} and ``bands`` {label: (x0, x1)}.
+        figure: ``title``, ``x_scale``, ``y_scale``, ``curves`` (each as ``Curve.to_json`` gives it) and,
+            where there are any, ``lines`` {label: x}, ``levels`` {label: y}, ``bands`` {label: (x0, x1)}.
         alternative: Text for those who do not see it; becomes the file's ``desc`` element.
 
     Returns:
@@ -193,10 +156,21 @@ def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
             _marks(axes, figure, curves)
             _legend(axes, curves)
         out = io.StringIO()
-        page.savefig(out, format="svg", transparent=True,
-                     metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        page.savefig(
+            out,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
         _clear(axes)
-    return _compact(out.getvalue(), str(figure.get("title", "")), alternative, digest(figure, alternative))
+    return compact(
+        out.getvalue(),
+        size=SIZE,
+        type_size=TYPE,
+        title=str(figure.get("title", "")),
+        description=alternative,
+        mark=digest(figure, alternative),
+    )
 
 
 @cache
@@ -247,7 +221,10 @@ def _axes(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> Non
     smallest = min((v for v in ys if v > 0), default=1.0)
     # An interval that reaches zero would open a log axis without end: it runs out of the picture instead.
     ys += [float(v) for c in curves for v in c.low if up != "log" or v > smallest / 10]
-    at = [*(figure.get("lines") or {}).values(), *(x for ends in (figure.get("bands") or {}).values() for x in ends)]
+    at = [
+        *(figure.get("lines") or {}).values(),
+        *(x for ends in (figure.get("bands") or {}).values() for x in ends),
+    ]
     x_low, x_high = _limits([*xs, *map(float, at)], across)
     if across == "linear" and x_low == 0.0 and min(xs) > 0:
         x_low = min(xs) - 0.03 * (max(xs) - min(xs) or 1.0)
@@ -255,7 +232,10 @@ def _axes(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> Non
     axes.set_xlim(x_low, x_high)
     axes.set_ylim(y_low, y_high)
     labels = []
-    for axis, low, high, scale, data in ((axes.xaxis, x_low, x_high, across, xs), (axes.yaxis, y_low, y_high, up, ())):
+    for axis, low, high, scale, data in (
+        (axes.xaxis, x_low, x_high, across, xs),
+        (axes.yaxis, y_low, y_high, up, ()),
+    ):
         positions = ticks(low, high, scale, sorted({x for x in data if scale != "log" or x > 0}))
         labels.append([number(float(f"{p:.10g}")) for p in positions])
         axis.set_major_locator(FixedLocator(positions))
@@ -266,21 +246,36 @@ def _axes(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> Non
     rows, _ = _legend_shape(curves)
     left = LETTER * max(map(len, labels[1]), default=1) + 14
     top = 22 + 15.5 * rows
-    axes.set_position((left / SIZE[0], 40 / SIZE[1], (SIZE[0] - left - 10) / SIZE[0], (SIZE[1] - 40 - top) / SIZE[1]))
-    axes.annotate(shortened(curves[0].y_name, 64), (2, SIZE[1] - 5), xycoords="figure points", va="top", ha="left",
-                  annotation_clip=False)
+    axes.set_position(
+        (left / SIZE[0], 40 / SIZE[1], (SIZE[0] - left - 10) / SIZE[0], (SIZE[1] - 40 - top) / SIZE[1])
+    )
+    axes.annotate(
+        shortened(curves[0].y_name, 64),
+        (2, SIZE[1] - 5),
+        xycoords="figure points",
+        va="top",
+        ha="left",
+        annotation_clip=False,
+    )
 
 
 def _curve(axes: Axes, curve: Curve, place: int) -> None:
-    """Draw one curve; without an interval anywhere and named a fit, a floor or a bound, it is a thin dashed line."""
+    """Draw one curve; ``details["line"] = "dashed"`` makes it thin and dashed: a fit, a floor."""
     colour = PALETTE[place]
     shown = drawable(curve.y, axes.get_yscale()) & drawable(curve.x, axes.get_xscale())
     x, y, low, high = curve.x[shown], curve.y[shown], curve.low[shown], curve.high[shown]
     many, drawn = len(x) > 32, curve.details.get("line") == "dashed"
     low = np.maximum(low, axes.get_ylim()[0] / 10) if axes.get_yscale() == "log" else low
-    axes.plot(x, y, color=colour, marker="" if many or drawn else MARKERS[place], label=shortened(curve.name, 44),
-              linestyle=DASHES[1] if drawn else DASHES[place] if many else "solid", linewidth=1.2 if drawn else 1.6,
-              markeredgewidth=0)
+    axes.plot(
+        x,
+        y,
+        color=colour,
+        marker="" if many or drawn else MARKERS[place],
+        label=shortened(curve.name, 44),
+        linestyle=DASHES[1] if drawn else DASHES[place] if many else "solid",
+        linewidth=1.2 if drawn else 1.6,
+        markeredgewidth=0,
+    )
     if (high > low).any():
         if len(x) > 1:
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
@@ -297,21 +292,31 @@ def _marks(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> No
     for row, (label, start, end) in enumerate(marks):
         if axes.get_xscale() == "log" and min(start, end) <= 0:
             continue
+        on_right = middle.transform(axes.transData.transform((start, axes.get_ylim()[1])))[0] > 0.65
         if start == end:
             axes.axvline(start, color=MUTED, linewidth=1.1, linestyle=DASHES[2])
         else:
             axes.axvspan(start, end, color=MUTED, alpha=0.12, linewidth=0)
-        on_right = middle.transform(axes.transData.transform((start, axes.get_ylim()[1])))[0] > 0.65
-        axes.annotate(shortened(label, 36), (end if on_right else start, 1.0), xycoords=across, color=MUTED,
-                      xytext=(-4 if on_right else 4, -3 - 14 * row), textcoords="offset points",
-                      ha="right" if on_right else "left", va="top")
+        edge, away = ("top", -3 - 14 * row) if start == end else ("bottom", 4)
+        axes.annotate(
+            shortened(label, 36), (end if on_right else start, 1.0 if edge == "top" else 0.0), xycoords=across,
+            color=MUTED, xytext=(-4 if on_right else 4, away), textcoords="offset points",
+            ha="right" if on_right else "left", va=edge,
+        )
     for label, y in (figure.get("levels") or {}).items():
         if axes.get_yscale() != "log" or float(y) > 0:
             axes.axhline(float(y), color=MUTED, linewidth=1.1, linestyle=DASHES[3])
             side = _emptier_side(axes, curves, float(y))
-            axes.annotate(shortened(label, 48), (side, float(y)), xycoords=up, color=MUTED,
-                          xytext=(-2 if side else 4, 3), textcoords="offset points",
-                          ha="right" if side else "left", va="bottom")
+            axes.annotate(
+                shortened(label, 48),
+                (side, float(y)),
+                xycoords=up,
+                color=MUTED,
+                xytext=(-2 if side else 4, 3),
+                textcoords="offset points",
+                ha="right" if side else "left",
+                va="bottom",
+            )
 
 
 def _emptier_side(axes: Axes, curves: Sequence[Curve], y: float) -> float:
@@ -340,68 +345,16 @@ def _legend(axes: Axes, curves: Sequence[Curve]) -> None:
 
     _, columns = _legend_shape(curves)
     if columns:
-        axes.legend(loc="upper left", bbox_to_anchor=(0, SIZE[1] - 17), bbox_transform=IdentityTransform(), ncols=columns,
-                    frameon=False, borderaxespad=0, borderpad=0.15, handlelength=2.2, handletextpad=0.5,
-                    columnspacing=1.4, labelspacing=0.25)
-
-
-def shortened(text: str, longest: int) -> str:
-    """Return text on one line without what XML forbids, cut with an ellipsis where it is too long."""
-    line = " ".join(_NOT_XML.sub("\ufffd", text).split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-
-
-def _compact(text: str, title: str, alternative: str, digest: str) -> str:
-    """Return matplotlib's SVG without wrappers, inline styles and needless digits, and with its dark look."""
-    ET.register_namespace("", _SVG)
-    root = ET.fromstring(text)
-    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
-    new = ET.Element(f"{{{_SVG}}}svg", {
-        "id": "dark", "viewBox": f"0 0 {SIZE[0]:g} {SIZE[1]:g}", "width": f"{SIZE[0]:g}", "height": f"{SIZE[1]:g}",
-        "data-digest": digest, "font-family": "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
-        "font-size": f"{TYPE:g}", "stroke-linejoin": "round",
-    })
-    ET.SubElement(new, f"{{{_SVG}}}title").text = shortened(title, 400)
-    ET.SubElement(new, f"{{{_SVG}}}desc").text = shortened(alternative, 4000)
-    ET.SubElement(new, f"{{{_SVG}}}style").text = "".join(
-        f'#dark:target [{part}="{light}"]{{{part}:{dark}}}' for light, dark in DARK.items() for part in ("fill", "stroke")
-    )
-    for child in root:
-        _move(child, new, used, in_defs=False)
-    return ET.tostring(new, encoding="unicode") + "\n"
-
-
-def _move(element: ET.Element, parent: ET.Element, used: set[str], *, in_defs: bool) -> None:
-    """Append a leaner copy of one element, without groups that only name their content."""
-    tag = element.tag.removeprefix(f"{{{_SVG}}}")
-    if tag in ("metadata", "style"):
-        return
-    fields = {name: value for name, value in element.attrib.items() if name not in ("id", "style", _LINK)}
-    declared = dict(d.split(":", 1) for d in element.get("style", "").split(";") if ":" in d)
-    fields |= {name.strip(): value.strip() for name, value in declared.items()}
-    fields.pop("font-family", None)
-    if in_defs and tag == "path":  # a marker takes its paint from each of its uses, where the dark look finds it
-        fields = {"d": fields["d"]}
-    if tag == "text":
-        if fields.get("font-size") == f"{TYPE:g}px":
-            del fields["font-size"]
-        if "rotate(-0 " in fields.get("transform", ""):
-            del fields["transform"]
-        fields.setdefault("fill", INK)
-    fields = {name: re.sub(r"-?\d+\.\d+", lambda m: f"{float(m.group()):.2f}".rstrip("0").rstrip("."), value)
-              for name, value in fields.items()}
-    if "d" in fields:
-        fields["d"] = re.sub(r"\s+", " ", fields["d"]).strip()
-        if fields.get("fill") == "none" and fields.get("stroke", "none") == "none":
-            return
-    if element.get("id") in used:
-        fields["id"] = element.get("id", "")
-    if element.get(_LINK):
-        fields["href"] = element.get(_LINK, "")
-    flat = tag == "g" and not fields
-    new = parent if flat else ET.SubElement(parent, element.tag, fields)
-    new.text = new.text if flat else (element.text or "").strip() or None
-    for child in element:
-        _move(child, new, used, in_defs=in_defs or tag == "defs")
-    if tag in ("g", "defs") and not flat and not len(new):
-        parent.remove(new)
+        axes.legend(
+            loc="upper left",
+            bbox_to_anchor=(0, SIZE[1] - 17),
+            bbox_transform=IdentityTransform(),
+            ncols=columns,
+            frameon=False,
+            borderaxespad=0,
+            borderpad=0.15,
+            handlelength=2.2,
+            handletextpad=0.5,
+            columnspacing=1.4,
+            labelspacing=0.25,
+        )

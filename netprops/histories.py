@@ -1,0 +1,164 @@
+"""Figures from what the networks' summaries say: training curves, errors over widths.
+
+Words: a *summary* is the dict about one network in a record; its *history* has one row an epoch; the
+figures have the form of a record's own figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Summary = Mapping[str, Any]
+
+
+def training_figures(summary: Summary) -> list[dict[str, Any]]:
+    """Return the loss and the errors of one network over epochs; nothing without a history."""
+    loss = _over_epochs(summary, "loss", "training loss", y_name="training loss")
+    errors = [
+        _over_epochs(summary, "train_error", "training samples, while training", y_name="error (fraction)"),
+        _over_epochs(summary, "test_error", "test set, after the epoch", y_name="error (fraction)"),
+    ]
+    return (
+        [
+            _figure(
+                "training-loss",
+                "Training loss",
+                "Mean over the samples of each epoch.",
+                [loss],
+                y_scale="log",
+            ),
+            _figure(
+                "training-errors",
+                "Errors while training",
+                "Training errors are those of the moving weights on augmented samples.",
+                errors,
+                y_scale="log",
+            ),
+        ]
+        if loss
+        else []
+    )
+
+
+def family_figures(family: str, summaries: Iterable[Summary]) -> list[dict[str, Any]]:
+    """Return errors over widths and training curves of all widths of one family."""
+    members = [s for s in summaries if isinstance(s.get("width"), int | float)]
+    variants = sorted({str(s.get("variant") or "") for s in members})
+    errors = [
+        _over_widths(
+            [s for s in members if str(s.get("variant") or "") == variant],
+            part,
+            f"{name} error{f', {variant}' if variant else ''}",
+        )
+        for variant in variants
+        for part, name in (("test_error", "test"), ("train_error", "training"))
+    ]
+    first: dict[float, Summary] = {}
+    for s in sorted(members, key=lambda s: (s["width"], str(s.get("seed")))):
+        if not s.get("variant"):
+            first.setdefault(s["width"], s)
+    dynamics = [
+        _over_epochs(s, "test_error", f"W = {w:g}", y_name="test error (fraction)", width=w)
+        for w, s in first.items()
+    ]
+    figures = [
+        _figure(
+            "errors-over-widths",
+            f"Errors over widths of {family}",
+            "",
+            errors,
+            x_scale="log",
+        ),
+        _figure(
+            "training-over-widths",
+            f"Test error while training, widths of {family}",
+            "The first seed of every width.",
+            dynamics,
+            y_scale="log",
+        ),
+    ]
+    return [figure for figure in figures if figure["curves"] and len(first) > 1]
+
+
+def _figure(
+    name: str,
+    title: str,
+    caption: str,
+    curves: Sequence[dict[str, Any] | None],
+    *,
+    x_scale: str = "linear",
+    y_scale: str = "linear",
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": title,
+        "caption": caption,
+        "x_scale": x_scale,
+        "y_scale": y_scale,
+        "curves": [curve for curve in curves if curve],
+        "lines": {},
+        "levels": {},
+        "bands": {},
+    }
+
+
+def _curve(
+    name: str,
+    points: Sequence[tuple[float, float, float, float]],
+    *,
+    x_name: str,
+    y_name: str,
+    n: int,
+    n_of: str,
+    how: str,
+    **details: object,
+) -> dict[str, Any] | None:
+    if not points:
+        return None
+    x, y, low, high = (list(part) for part in zip(*points, strict=True))
+    return {
+        "name": name,
+        "x": x,
+        "y": y,
+        "low": low,
+        "high": high,
+        "x_name": x_name,
+        "y_name": y_name,
+        "n": n,
+        "n_of": n_of,
+        "how": how,
+        "definition": "default",
+        "details": details,
+    }
+
+
+def _over_epochs(
+    summary: Summary, part: str, name: str, *, y_name: str, **details: object
+) -> dict[str, Any] | None:
+    """Return one column of a history over epochs, without the epochs that did not measure it."""
+    rows = {row["epoch"]: row[part] for row in summary.get("history") or [] if row.get(part) is not None}
+    points = [(float(x), float(y), float(y), float(y)) for x, y in sorted(rows.items())]
+    return _curve(
+        name, points, x_name="epoch", y_name=y_name, n=1, n_of="network", how="one training", **details
+    )
+
+
+def _over_widths(summaries: Sequence[Summary], part: str, name: str) -> dict[str, Any] | None:
+    """Return mean, smallest and largest of the seeds for every width."""
+    by_width: dict[float, list[float]] = {}
+    for s in summaries:
+        if s.get(part) is not None:
+            by_width.setdefault(float(s["width"]), []).append(float(s[part]))
+    points = [
+        (w, sum(errors) / len(errors), min(errors), max(errors)) for w, errors in sorted(by_width.items())
+    ]
+    return _curve(
+        name,
+        points,
+        x_name="width W of the last hidden layer (units)",
+        y_name="error (fraction)",
+        n=max(map(len, by_width.values()), default=1),
+        n_of="seeds",
+        how="mean over seeds, band from the smallest to the largest",
+    )

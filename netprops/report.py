@@ -1,0 +1,124 @@
+"""Render the record of a run as a folder of static pages.
+
+Words: a *report* is a folder with pages, one stylesheet, figures as SVG files and their data as CSV files;
+its *manifest* lists the files that were written, so that the next report in the same folder removes
+those that it no longer has, and nothing else.
+
+A report needs no script, no network and no server, and nothing but the record: it can be rendered years
+later, on another machine. Every page works under ``Content-Security-Policy: default-src 'none'; style-src
+'self'; img-src 'self'``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netprops import captions, figures, records
+from netprops.content import content
+from netprops.durable import temporary_beside
+from netprops.pages import Reader
+from netprops.views import Picture, Report
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MANIFEST = "report-files.txt"
+_OURS = re.compile(
+    r"(?:(?:subjects|families)/[^/\\]+\.html|figures/[^/\\]+\.(?:svg|csv)|[a-z-]+\.(?:html|css))"
+)
+_NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def render(run_json: Path, out: Path) -> Path:
+    """Write the report of a record.
+
+    A figure that an earlier report in the same folder drew from the same data is left as it is.
+
+    Args:
+        run_json: ``run.json``, or the ``run.jsonl`` of an interrupted run.
+        out: The report's folder; made where it is missing. Files of an earlier report are replaced, files
+            that no report wrote are left alone.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        UsageError: If there is no such record.
+    """
+    report = Reader(_readable(records.read(run_json))).report()
+    written = _pages(report, out)
+    for one in report.pictures():
+        written |= _figure(one, out / "figures")
+    style = out / "style.css"
+    _write(style, (content("reports") / "style.css").read_text(encoding="utf-8"))
+    names = sorted(path.relative_to(out).as_posix() for path in written | {style})
+    _remove_former(out, set(names))
+    _write(out / MANIFEST, "".join(f"{name}\n" for name in names))
+    return out / "index.html"
+
+
+def _readable(record: records.Record) -> records.Record:
+    """Return the record without characters that neither HTML nor XML can hold."""
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, str):
+            return _NOT_TEXT.sub("\ufffd", value)
+        if isinstance(value, dict):
+            return {cleaned(name): cleaned(part) for name, part in value.items()}
+        return [cleaned(part) for part in value] if isinstance(value, list | tuple) else value
+
+    return records.Record.model_validate(cleaned(record.model_dump()))
+
+
+def _pages(report: Report, out: Path) -> set[Path]:
+    templates = _templates()
+    written = {out / "index.html"}
+    _write(out / "index.html", templates.get_template("index.html.j2").render(report=report, root=""))
+    for page in report.pages:
+        path = out / page.href
+        template = templates.get_template(f"{page.kind}.html.j2")
+        _write(path, template.render(report=report, page=page, root="../"))
+        written.add(path)
+    return written
+
+
+def _templates() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(content("reports") / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _figure(picture: Picture, folder: Path) -> set[Path]:
+    """Write one figure and its data; draw it only if the file that is there shows something else."""
+    drawn, data = folder / f"{picture.stem}.svg", folder / f"{picture.stem}.csv"
+    mark = f'data-digest="{figures.digest(picture.data, picture.alternative)}"'
+    if not (drawn.is_file() and mark in drawn.read_text(encoding="utf-8", errors="replace")[:1000]):
+        _write(drawn, figures.draw(picture.data, picture.alternative))
+    _write(data, captions.as_csv(picture.data))
+    return {drawn, data}
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file wholly or not at all; without fsync, since a report can be rendered again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = temporary_beside(path)
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)
+
+
+def _remove_former(out: Path, names: set[str]) -> None:
+    """Remove what the last report in this folder wrote and this one does not have."""
+    manifest = out / MANIFEST
+    former = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
+    for name in former:
+        if name not in names and _OURS.fullmatch(name):
+            (out / name).unlink(missing_ok=True)

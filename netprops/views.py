@@ -1,0 +1,364 @@
+"""What the pages of a report show: plain values and words, without HTML.
+
+Words: a *page* is about one network (subject) or one family; a *card* is one property test on a page; an
+*anchor* names a card within its page and stays the same from run to run; a *strip* is the small picture of an
+interval against its bound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from netprops import captions
+from netprops.figures import SIZE
+from netprops.records import BoundRecord, ExpectationRecord, MeasurementRecord
+
+ROWS = 24
+"""Most points of a curve that a page lists; the CSV file beside the figure has all of them."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An outcome as symbol and word; its name is also the class that the stylesheet colours."""
+
+    symbol: str
+    word: str
+    name: str
+
+
+MARKS = {
+    "PASS": Mark("✓", "pass", "pass"),
+    "FAIL": Mark("✗", "fail", "fail"),
+    "INCONCLUSIVE": Mark("?", "inconclusive", "inconclusive"),
+    "XFAIL": Mark("≠", "known failure", "known"),
+    "XPASS": Mark("‼", "unexpected pass", "fail"),
+    "ERROR": Mark("!", "error", "fail"),
+    "SKIPPED": Mark("–", "skipped", "skipped"),
+}
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Where the ends of the bound, the interval and the value lie on a strip, in shares of its length."""
+
+    bound: tuple[float, float]
+    interval: tuple[float, float]
+    value: float
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One measurement held against one bound, in words."""
+
+    name: str
+    mark: Mark
+    measured: str
+    bound: str
+    sentence: str
+    strip: Strip
+    facts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure: its data and what is said beside it. ``stem`` is its file name without the ending."""
+
+    stem: str
+    title: str
+    caption: str
+    alternative: str
+    data: dict[str, Any]
+    rows: list[tuple[str, str, str, str]]
+    left_out: int
+    width: int = int(SIZE[0])
+    height: int = int(SIZE[1])
+
+
+@dataclass(frozen=True)
+class Link:
+    """A name and where it leads, relative to the report's folder; an empty address is a name alone."""
+
+    text: str
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One property test."""
+
+    id: str
+    href: str
+    anchor: str
+    property: str
+    suite: str
+    label: str
+    claim: str
+    explanation: list[str]
+    mark: Mark
+    reason: str
+    expected_failure: str
+    expectations: list[Expectation]
+    pictures: list[Picture]
+    notes: list[str]
+    subjects: list[Link]
+    facts: list[tuple[str, str]]
+    reproduce: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One network or one family."""
+
+    kind: str
+    id: str
+    href: str
+    family: Link
+    facts: list[tuple[str, str]]
+    recipe: list[tuple[str, str]]
+    pictures: list[Picture]
+    cards: list[Card]
+    related: list[Card]
+    networks: list[Network] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One line of a table of networks."""
+
+    link: Link
+    family: Link
+    width: str
+    seed: str
+    variant: str
+    parameters: str
+    train: str
+    test: str
+    outcomes: list[tuple[Mark, int]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One property of a suite: a column of its matrix."""
+
+    anchor: str
+    title: str
+    claim: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Families by properties of one suite; a cell holds the cards of one family and one property."""
+
+    suite: str
+    columns: list[Column]
+    rows: list[tuple[Link, list[list[Card]]]]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The first page."""
+
+    counts: list[tuple[Mark, int]]
+    verdict: str
+    summary: str
+    matrices: list[Matrix]
+    failed: list[Card]
+    undecided: list[tuple[Card, list[str]]]
+    known: list[Card]
+    skipped: list[Card]
+    networks: list[Network]
+    missing: list[str]
+    facts: list[tuple[str, str]]
+    environment: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the templates are given."""
+
+    title: str
+    started: str
+    version: str
+    overview: Overview
+    pages: list[Page]
+
+    def pictures(self) -> Iterable[Picture]:
+        """Yield every figure once."""
+        for page in self.pages:
+            yield from page.pictures
+            for card in page.cards:
+                yield from card.pictures
+
+
+def slug(text: str) -> str:
+    """Return a name for files and anchors: lower-case ASCII; text that had to change also gets a digest.
+
+    >>> slug("wrn28-digits-w0.5-s1")
+    'wrn28-digits-w0.5-s1'
+    """
+    plain = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip(".-_")[:80]
+    if plain and plain == text:
+        return plain
+    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def percent(share: object) -> str:
+    """Return an error in percent, or a dash where there is none."""
+    return f"{100 * share:.3g} %" if isinstance(share, int | float) else "–"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the units in which one would say it.
+
+    >>> duration(0.42), duration(75), duration(7380)
+    ('0.4 s', '1 min 15 s', '2 h 3 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(started: str) -> str:
+    """Return an ISO time to the minute, for reading; other text as it is.
+
+    >>> moment("2024-05-01T12:00:07.5+00:00")
+    '2024-05-01 12:00 UTC'
+    """
+    try:
+        return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M %Z}".strip()
+    except ValueError:
+        return started
+
+
+def said(value: object) -> str:
+    """Return a value of a record for reading: numbers short, absent ones as a dash, lists with commas."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {said(part)}" for name, part in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(said, value)) or "–"
+    return str(value)
+
+
+def words(name: str) -> str:
+    """Return a name of the code as words."""
+    return name.removeprefix("test_").replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """Return text with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if not text or text[-1] in '.!?' else '.'}"
+
+
+def measured(m: MeasurementRecord) -> str:
+    """Return value, interval and unit."""
+    unit = f" {m.unit}" if m.unit else ""
+    return f"{m.value:.4g}{unit}" if m.low == m.high else f"{m.value:.4g} [{m.low:.4g}, {m.high:.4g}]{unit}"
+
+
+def bounded(bound: BoundRecord, unit: str) -> str:
+    """Return what was expected."""
+    end = f" {unit}" if unit else ""
+    if bound.at_least is not None and bound.at_most is not None:
+        return f"between {bound.at_least:.4g} and {bound.at_most:.4g}{end}"
+    if bound.at_least is not None:
+        return f"at least {bound.at_least:.4g}{end}"
+    return f"at most {bound.at_most:.4g}{end}" if bound.at_most is not None else "–"
+
+
+def strip(m: MeasurementRecord, bound: BoundRecord) -> Strip:
+    """Return the picture of an interval against its bound, with a margin on both sides."""
+    points = [m.low, m.high, m.value, *(end for end in (bound.at_least, bound.at_most) if end is not None)]
+    low, high = min(points), max(points)
+    span = (high - low) or abs(high) or 1.0
+    start, length = low - 0.25 * span, 1.5 * span
+
+    def place(value: float) -> float:
+        return round((value - start) / length, 4)
+
+    return Strip(
+        bound=(
+            0.0 if bound.at_least is None else place(bound.at_least),
+            1.0 if bound.at_most is None else place(bound.at_most),
+        ),
+        interval=(place(m.low), place(m.high)),
+        value=place(m.value),
+    )
+
+
+def expectation(record: ExpectationRecord) -> Expectation:
+    """Return one expectation in words."""
+    m, bound = record.measurement, record.bound
+    exact = m.low == m.high and m.standard_error == 0
+    effect = record.detectable_effect
+    unit = f" {m.unit}" if m.unit else ""
+    facts = [
+        ("Interval", "exact: no sampling error" if exact else f"{100 * m.confidence:g} %"),
+        ("n", f"{m.n} {m.n_of}"),
+        ("Estimator", m.how),
+        ("Source of the bound", bound.source),
+        ("Calibration", bound.calibration or "none: the source's own value"),
+        ("Could be detected", "–" if effect is None else f"a distance of {effect:.3g}{unit} from the bound"),
+        (
+            "p outside the bound",
+            f"{record.p_value:.2g}" + (" (by the whole run's budget)" if record.promoted else ""),
+        ),
+    ]
+    if m.definition != "default":
+        facts.append(("Definition", m.definition))
+    facts += [(words(name), said(value)) for name, value in m.details.items()]
+    return Expectation(
+        name=m.name,
+        mark=MARKS[record.outcome],
+        measured=measured(m),
+        sentence=record.sentence,
+        bound=bounded(bound, m.unit),
+        strip=strip(m, bound),
+        facts=facts,
+    )
+
+
+def picture(stem: str, figure: Mapping[str, Any], findings: Sequence[str] = ()) -> Picture:
+    """Return one figure with its caption, text alternative and numbers."""
+    origins = dict.fromkeys(f"{c['how']}, n = {c['n']} {c['n_of']}" for c in figure["curves"] if c["n"] > 1)
+    hidden = captions.hidden(figure)
+    parts = [sentence(figure["caption"].strip())]
+    if origins:
+        parts.append(sentence("; ".join(origins)))
+    if hidden:
+        one = hidden == 1
+        parts.append(
+            f"{hidden} {'point lies' if one else 'points lie'} at or below zero, where a logarithmic axis "
+            f"cannot show {'it' if one else 'them'}; the table has {'it' if one else 'them'}."
+        )
+    rows = [
+        (name, f"{x:.6g}", f"{y:.6g}", "–" if low is None or high is None else f"[{low:.6g}, {high:.6g}]")
+        for name, x, y, low, high in captions.rows(figure, ROWS)
+    ]
+    total = sum(len(c["x"]) for c in figure["curves"])
+    return Picture(
+        stem=stem,
+        title=figure["title"],
+        caption=" ".join(filter(None, parts)),
+        rows=rows,
+        alternative=captions.text_alternative(figure, findings),
+        data=dict(figure),
+        left_out=total - len(rows),
+    )
+
+
+def count(value: object) -> str:
+    """Return a whole number with thin spaces between thousands."""
+    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else said(value)

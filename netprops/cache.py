@@ -236,8 +236,9 @@ class Cache:
         for key in self._keys():
             self._sound.pop(key, None)
             entry = self.find(key)
-            for name in entry.derived_names() if entry is not None else ():
-                entry.derived(name)
+            if entry is not None:
+                for name in entry.derived_names():
+                    entry.derived(name)
         return [(place / "why.txt").read_text().strip() for place in self._damaged() if place not in before]
 
     def prune(
@@ -297,7 +298,8 @@ class Cache:
         return place
 
     def _keys(self) -> list[str]:
-        return [path.name for path in sorted((self.root / "entries").glob("??/*")) if _KEY.fullmatch(path.name)]
+        names = (path.name for path in (self.root / "entries").glob("??/*"))
+        return sorted(name for name in names if _KEY.fullmatch(name))
 
     def _damaged(self) -> list[Path]:
         return sorted((self.root / "damaged").glob("*"))

@@ -165,8 +165,8 @@ class Subject:
             layer: Path of the layer; None for the last hidden representation.
 
         Returns:
-            (N, W) float32, read-only: memory-mapped from the entry, where it is computed once and checked at each
-            load.
+            (N, W) float32, read-only: memory-mapped from the entry, where it is computed once and checked at
+            each load.
 
         Raises:
             UsageError: If the network has no such layer.
@@ -201,7 +201,7 @@ class Subject:
 
     @property
     def snapshots(self) -> tuple[int, ...]:
-        """Epochs whose weights are kept, ascending; 0 is the initialisation, the last is the trained network."""
+        """Epochs whose weights are kept, ascending; 0 is the initialisation, the last the trained network."""
         return tuple(self.entry.manifest["snapshots"])
 
     def at(self, epoch: int) -> Subject:
@@ -247,30 +247,32 @@ class Subject:
             if not len(self._split(split)):
                 raise MeasurementError(f"{self.id}: the {split} split of {self.dataset.name} is empty")
             try:
-                path = self.entry.derive(name, lambda target: self._capture(split, layer, target))
+                path = self.entry.derive(name, lambda target: self._write_features(split, layer, target))
             except OSError as error:
-                log.warning("the features of %s cannot be cached (%s); they are kept in memory", self.id, error)
-                return self._capture(split, layer, None)
+                log.warning("features of %s stay in memory, for they cannot be cached: %s", self.id, error)
+                return self._capture(split, layer)
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
-    def _capture(self, split: SplitName, layer: str, target: Path | None) -> NDArray[np.float32]:
+    def _write_features(self, split: SplitName, layer: str, target: Path) -> None:
+        """Stream the last layer, whose width is known, straight to disk; any other goes through memory."""
+        if layer == self.features_layer:
+            shape = (len(self._split(split)), self.width)
+            out = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
+            self._capture(split, layer, out)
+            out.flush()
+        else:
+            with target.open("wb") as file:
+                np.save(file, self._capture(split, layer))
+
+    def _capture(
+        self, split: SplitName, layer: str, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         from netprops.activations import capture
 
-        samples, dataset = self._split(split), self.dataset
-        out = None
-        if target is not None and layer == self.features_layer:
-            shape = (len(samples), self.width)
-            out = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
         try:
-            found = capture(
-                self.network, samples.inputs, layer, batch=_CAPTURE_BATCH, device=self.device,
-                prepare=dataset.prepare, out=out,
+            return capture(
+                self.network, self._split(split).inputs, layer, batch=_CAPTURE_BATCH, device=self.device,
+                prepare=self.dataset.prepare, out=out,
             )
         except MeasurementError as error:
             raise MeasurementError(f"{self.id}, {split}: {error}") from error
-        if out is not None:
-            out.flush()
-        elif target is not None:
-            with target.open("wb") as file:
-                np.save(file, found)
-        return found

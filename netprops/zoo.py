@@ -1,7 +1,8 @@
 """From a spec to a trained network, through the cache: first decide, then act.
 
-Words: a *spec* names a network; its *key* is a digest of everything that decides its weights; it is *ready* when
-a sound entry lies in the cache; a *relative* is a network of the same architecture, data and kind of device.
+Words: a *spec* names a network; its *key* is a digest of everything that decides its weights; it is *ready*
+when a sound entry lies in the cache; a *relative* is a network of the same architecture, data and kind of
+device.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("netprops")
 
-_STEP_FORWARDS = 3.0  # a step costs three forward passes: the backward pass has two products for each of its one
-_EFFICIENCY = 0.4  # of the rate of a large matrix product is what a training reaches where nothing better is known
+_STEP_FORWARDS = 3.0  # a step costs three forward passes: the backward pass has two products for each one
+_EFFICIENCY = 0.4  # of the rate of a large matrix product, where no relative tells what is reached
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Zoo:
         return self._datasets[name]
 
     def key(self, spec: Spec) -> str:
-        """Return the key of a network: SHA-256 over recipe, seed, data, code, torch's version and device kind."""
+        """Return the key of a network: SHA-256 of recipe, seed, data, code, torch's version, device."""
         return durable.digest_of(durable.canonical(self._decisive(spec)))
 
     def ready(self, spec: Spec) -> bool:
@@ -108,8 +109,9 @@ class Zoo:
     def ensure(self, specs: Iterable[Spec], others: Iterable[Spec] = ()) -> None:
         """Build what is missing.
 
-        What another process is building is not built twice: meanwhile missing networks of ``others`` are built, and
-        only when nothing is left to do it is waited for. A training that a kill left behind is taken over.
+        What another process is building is not built twice: meanwhile missing networks of ``others`` are
+        built, and only when nothing is left to do it is waited for. A training that a kill left behind is
+        taken over.
 
         Args:
             specs: Networks that must be there afterwards.
@@ -180,7 +182,7 @@ class Zoo:
         return {key: spec for spec in specs if self.cache.find(key := self.key(spec)) is None}
 
     def _build_first(self, wanted: dict[str, Spec], limit: int | None = None) -> bool:
-        """Build what nobody holds, up to a limit; drop from ``wanted`` what is there, return whether any was."""
+        """Build what nobody holds, up to a limit; drop it from ``wanted``; return whether there was any."""
         done = 0
         for key, spec in list(wanted.items()):
             with self.cache.claim(key, blocking=False) as mine:
@@ -210,17 +212,15 @@ class Zoo:
         dataset, recipe = self.dataset(spec.family.data), spec.recipe
         network = self._initialised(spec)
         kept = len({*recipe.snapshots, recipe.epochs})
-        # Entry and workspace hold the snapshots; two states and one that is written hold weights and up to two
-        # moments of the optimizer each.
+        # Entry and workspace hold the snapshots; two states and one that is being written hold the weights
+        # and up to two moments of the optimizer each.
         self.cache.check(_weight_bytes(network) * (2 * kept + 3 * 3))
         _, cost = self._outline(spec)
         workspace = self.cache.workspace(key)
-        began = time.perf_counter()
         trained = train(
             network, dataset, recipe, seed=spec.seed, device=self.device, state=workspace,
             progress=self.progress, label=spec.id,
         )
-        seconds = time.perf_counter() - began
         errors = {
             part: error_share(network, dataset, getattr(dataset, part), device=self.device, recipe=recipe)
             for part in ("train", "test")
@@ -232,10 +232,10 @@ class Zoo:
             "feature_width": int(network.feature_width),  # type: ignore[arg-type]
             "snapshots": sorted(trained.snapshots), "history": [asdict(epoch) for epoch in trained.history],
             "train_error": errors["train"], "test_error": errors["test"],
-            "flops": cost, "seconds": sum(epoch.seconds for epoch in trained.history) or seconds,
+            "flops": cost, "seconds": sum(epoch.seconds for epoch in trained.history),
             "origin": {
-                "how": "trained by netprops", "training_version": TRAINING_VERSION, "torch": torch.__version__,
-                "device": self.device.type, "data_digest": dataset.digest,
+                "how": "trained by netprops", "training_version": TRAINING_VERSION,
+                "torch": torch.__version__, "device": self.device.type, "data_digest": dataset.digest,
             },
             "machine": {
                 "device": _device_name(self.device), "threads": torch.get_num_threads(),
@@ -253,7 +253,7 @@ class Zoo:
         return self.cache.publish(key, write, manifest)
 
     def _initialised(self, spec: Spec) -> nn.Module:
-        """Return the network as its seed initialises it, on the CPU, so that every device starts from the same."""
+        """Return the network as its seed initialises it: on the CPU, so that all devices start from the same."""
         import torch
 
         from netprops.training.run import stream_seed
@@ -282,7 +282,8 @@ class Zoo:
             counter = FlopCounterMode(display=False)
             with counter:
                 network(torch.empty(1, *dataset.input_shape))
-        return network, float(counter.get_total_flops()) * len(dataset.train) * spec.recipe.epochs * _STEP_FORWARDS
+        samples = len(dataset.train) * spec.recipe.epochs
+        return network, float(counter.get_total_flops()) * samples * _STEP_FORWARDS
 
     def _decisive(self, spec: Spec) -> dict[str, Any]:
         import torch
@@ -336,7 +337,9 @@ def _weight_bytes(network: nn.Module) -> int:
 def _device_name(device: torch.device) -> str:
     import torch
 
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
 
 
 def _measured_rate(device: torch.device) -> float:

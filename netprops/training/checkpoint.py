@@ -116,12 +116,6 @@ def latest(folder: Path) -> State | None:
     return None
 
 
-def forget(folder: Path) -> None:
-    """Remove every state of a folder, so that training starts from the beginning."""
-    for path in folder.glob("state-*.safetensors"):
-        path.unlink(missing_ok=True)
-
-
 def _header(data: bytes | bytearray) -> dict[str, Any]:
     """Return the JSON header of a safetensors file: 8 bytes of length, little-endian, then the text."""
     length = int.from_bytes(data[:8], "little")

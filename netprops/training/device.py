@@ -98,3 +98,20 @@ def reproducible(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(chosen)
         memory.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = tuned
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Compute with a number of threads; what was set before comes back.
+
+    Sums are split between threads, so another number gives other last bits, already for a layer of 16 units.
+
+    Args:
+        number: Threads of torch on a CPU, at least 1.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -158,8 +158,8 @@ class Run:
 
     def _not_whole(self, label: str, error: Exception) -> TrainingError:
         return TrainingError(
-            f"{label}: the saved state in {self._folder} is not whole ({error!r}); remove the folder to start "
-            "anew"
+            f"{label}: the saved state in {self._folder} is not whole ({error!r}); remove the folder to "
+            "start anew"
         )
 
     def _position(self) -> Position:

@@ -92,11 +92,25 @@ def flat(network: nn.Module) -> Tensor:
     return torch.cat([tensor.double().flatten() for tensor in network.state_dict().values()])
 
 
-def trained(folder: Path | None, *, recipe: Recipe = RECIPE, every_seconds: float = 0.0, **kwargs) -> nn.Module:
+def train(
+    folder: Path | None, *, made: Network | None = None, data: Dataset | None = None, recipe: Recipe = RECIPE,
+    every_seconds: float = 0.0, progress=None,
+) -> loop.Trained:
+    """Train the network, saving its state after every step."""
+    before, loop._augmentation = loop._augmentation, noisy
+    try:
+        return loop.train(
+            made or network(), data or clouds(), recipe, seed=5, device=torch.device("cpu"), state=folder,
+            every_seconds=every_seconds, progress=progress,
+        )
+    finally:
+        loop._augmentation = before
+
+
+def trained(folder: Path | None, *, data: Dataset | None = None, recipe: Recipe = RECIPE) -> Network:
+    """Return the network after :func:`train`."""
     made = network()
-    loop._augmentation = noisy
-    loop.train(made, clouds(), recipe, seed=5, device=torch.device("cpu"), state=folder,
-               every_seconds=every_seconds, **kwargs)
+    train(folder, made=made, data=data, recipe=recipe)
     return made
 
 

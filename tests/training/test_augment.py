@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netprops.errors import UsageError
+from netprops.training.augment import augment
+from netprops.training.recipe import Augmentation
+
+
+def images(B=6, C=2, H=5, W=7):
+    return torch.arange(B * C * H * W, dtype=torch.float32).reshape(B, C, H, W) + 1
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def views(image, crop, padding):
+    """All crops of one padded image and their mirror images, by numpy's padding."""
+    H, W = image.shape[1:]
+    kind = {"reflect": {"mode": "reflect"}, "zeros": {"mode": "constant"}}[padding]
+    padded = np.pad(image.numpy(), ((0, 0), (crop, crop), (crop, crop)), **kind)
+    crops = [padded[:, y : y + H, x : x + W] for y in range(2 * crop + 1) for x in range(2 * crop + 1)]
+    return crops, [crop[:, :, ::-1] for crop in crops]
+
+
+@given(
+    crop=st.integers(0, 4), flip=st.booleans(), padding=st.sampled_from(["reflect", "zeros"]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_result_is_a_crop_of_the_padded_image_or_its_mirror_image(crop, flip, padding, seed):
+    batch = images()
+    result = augment(batch, Augmentation(crop=crop, flip=flip, padding=padding), seeded(seed)).numpy()
+    for before, after in zip(batch, result, strict=True):
+        straight, mirrored = views(before, crop, padding)
+        assert any(np.array_equal(after, view) for view in straight + (mirrored if flip else []))
+
+
+def test_crops_and_mirror_images_are_equally_likely():
+    batch = images(B=1).expand(4500, -1, -1, -1)
+    result = augment(batch, Augmentation(crop=1, flip=True), seeded()).numpy()
+    straight, mirrored = views(batch[0], 1, "reflect")
+    counts = np.array([(result == view).all((1, 2, 3)).sum() for view in straight + mirrored])
+    assert counts.sum() == 4500
+    # 18 views, 250 expected of each: chi-squared with 17 degrees of freedom, its 0.9999 quantile is 46
+    assert ((counts - 250) ** 2 / 250).sum() < 46
+
+
+def test_equal_generators_give_equal_batches_and_the_batch_is_left_alone():
+    batch = images()
+    kept = batch.clone()
+    both = Augmentation(crop=2, flip=True)
+    first, again, other = (augment(batch, both, seeded(s)) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(batch, kept)
+
+
+def test_nothing_draws_from_the_global_generator():
+    before = torch.get_rng_state()
+    augment(images(), Augmentation(crop=2, flip=True), seeded())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_images_of_one_batch_are_shifted_independently():
+    batch = images(B=1).expand(50, -1, -1, -1)
+    result = augment(batch, Augmentation(crop=2), seeded())
+    assert len(np.unique(result.numpy().reshape(50, -1), axis=0)) > 10
+
+
+def test_without_augmentation_the_batch_comes_back():
+    batch = images()
+    assert augment(batch, Augmentation(), seeded()) is batch
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float64])
+def test_the_type_is_kept(dtype):
+    result = augment(torch.ones(2, 1, 4, 4, dtype=dtype), Augmentation(crop=1, padding="zeros"), seeded())
+    assert result.dtype == dtype
+
+
+def test_what_cannot_be_augmented_is_said():
+    with pytest.raises(UsageError, match=r"shape \(3, 10\), expected images \(B, C, H, W\)"):
+        augment(torch.zeros(3, 10), Augmentation(flip=True), seeded())
+    with pytest.raises(UsageError, match="crop of 5 pixels cannot be reflected in images of 5×7, expected at most 4"):
+        augment(images(), Augmentation(crop=5), seeded())

@@ -2,7 +2,8 @@
 
 N samples, W units, C classes; a draw is one permutation, whose prefixes of 2, 4, ... W units are its chunks.
 Promised: at most 1/8 of the time of indexing the chunk's columns and multiplying, draw by draw and size by
-size, with the same predictions (errors that differ by at most one sample in 10,000: logits equal up to rounding).
+size, with the same predictions (errors that differ by at most one sample in 10,000: logits equal up to
+rounding).
 """
 
 import argparse
@@ -43,7 +44,9 @@ def main():
 
     chunk_error(features, weight, bias, labels, draws=2, rng=np.random.default_rng(1))  # imports torch
     start = time.perf_counter()
-    curve = chunk_error(features, weight, bias, labels, sizes=wanted, draws=draws, rng=np.random.default_rng(1))
+    curve = chunk_error(
+        features, weight, bias, labels, sizes=wanted, draws=draws, rng=np.random.default_rng(1)
+    )
     ours = time.perf_counter() - start
     start = time.perf_counter()
     expected = index_and_multiply(features, weight, bias, labels, wanted, draws, np.random.default_rng(1))

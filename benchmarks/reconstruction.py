@@ -1,9 +1,9 @@
 """One draw of R2 and mean residual correlation, from second moments, against scikit-learn on all samples.
 
-N samples, W units, a chunk of w; fitted on one half of the samples, scored on the other, both ways, over units
-outside the chunk. The alternative is Ridge, r2_score and a correlation matrix of the N x W residuals.
-Promised: at most 1/150 of the time a draw, the same numbers to 1e-6, and less than 200 MB beyond the features.
-The moments, computed once for all draws, are timed apart.
+N samples, W units, a chunk of w; fitted on one half of the samples, scored on the other, both ways, over
+units outside the chunk. The alternative is Ridge, r2_score and a correlation matrix of the N x W residuals.
+Promised: at most 1/150 of the time a draw, the same numbers to 1e-6, and less than 200 MB beyond the
+features. The moments, computed once for all draws, are timed apart.
 """
 
 import argparse
@@ -34,8 +34,12 @@ def by_scikit_learn(features, halves, chunk):
         predicted = Ridge(alpha=1e-8).fit(x, y).predict(features[score][:, chunk])
         shares = np.abs(np.corrcoef(truth - predicted, rowvar=False))
         pairs = len(outside) * (len(outside) - 1)
-        found.append((r2_score(truth, predicted, multioutput="variance_weighted"),
-                      (shares.sum() - len(outside)) / pairs))
+        found.append(
+            (
+                r2_score(truth, predicted, multioutput="variance_weighted"),
+                (shares.sum() - len(outside)) / pairs,
+            )
+        )
     return np.mean(found, axis=0)
 
 
@@ -90,7 +94,9 @@ def main():
         parts = tuple(Moments.of(features, rows=rows) for rows in halves)
         once = time.perf_counter() - start
         start = time.perf_counter()
-        with threadpool_limits(1, user_api="blas"):  # as reconstruction_curve has it; one draw after the other
+        with threadpool_limits(
+            1, user_api="blas"
+        ):  # as reconstruction_curve has it; one draw after the other
             ours = [by_moments(parts, chunk) for chunk in chunks]
         draw = (time.perf_counter() - start) / len(chunks)
 

@@ -23,8 +23,16 @@ Floats = NDArray[np.float64]
 _MOST_UNDEFINED = 0.05
 
 
-def mean_interval(values: ArrayLike, *, name: str, n_of: str, how: str | None = None, confidence: float = 0.95,
-                  unit: str = "", details: Mapping[str, Detail] | None = None) -> Measurement:
+def mean_interval(
+    values: ArrayLike,
+    *,
+    name: str,
+    n_of: str,
+    how: str | None = None,
+    confidence: float = 0.95,
+    unit: str = "",
+    details: Mapping[str, Detail] | None = None,
+) -> Measurement:
     """Return the mean of independent units with Student's t interval.
 
     Args:
@@ -54,15 +62,32 @@ def mean_interval(values: ArrayLike, *, name: str, n_of: str, how: str | None = 
     mean, error = float(known.mean()), float(known.std(ddof=1)) / math.sqrt(len(known))
     half = float(stats.t.ppf((1 + confidence) / 2, len(known) - 1)) * error
     return Measurement(
-        name=name, value=mean, low=mean - half, high=mean + half, standard_error=error, df=len(known) - 1.0,
-        confidence=confidence, n=len(known), n_of=n_of, unit=unit,
-        how=how or f"mean over independent {n_of}, Student's t interval", details=details or {},
+        name=name,
+        value=mean,
+        low=mean - half,
+        high=mean + half,
+        standard_error=error,
+        df=len(known) - 1.0,
+        confidence=confidence,
+        n=len(known),
+        n_of=n_of,
+        unit=unit,
+        how=how or f"mean over independent {n_of}, Student's t interval",
+        details=details or {},
     )
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, *, name: str, n_of: str, how: str | None = None,
-                      confidence: float = 0.95, unit: str = "",
-                      details: Mapping[str, Detail] | None = None) -> Measurement:
+def paired_difference(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    name: str,
+    n_of: str,
+    how: str | None = None,
+    confidence: float = 0.95,
+    unit: str = "",
+    details: Mapping[str, Detail] | None = None,
+) -> Measurement:
     """Return the mean of ``a - b`` over pairs with Student's t interval.
 
     Args:
@@ -81,13 +106,30 @@ def paired_difference(a: ArrayLike, b: ArrayLike, *, name: str, n_of: str, how: 
     first, second = _row(a, name), _row(b, name)
     if len(first) != len(second):
         raise MeasurementError(f"{name}: {len(first)} and {len(second)} {n_of} cannot be paired")
-    return mean_interval(first - second, name=name, n_of=n_of, confidence=confidence, unit=unit, details=details,
-                         how=how or f"mean difference of paired {n_of}, Student's t interval")
+    return mean_interval(
+        first - second,
+        name=name,
+        n_of=n_of,
+        confidence=confidence,
+        unit=unit,
+        details=details,
+        how=how or f"mean difference of paired {n_of}, Student's t interval",
+    )
 
 
-def bootstrap(statistic: Callable[[NDArray[np.float64]], float], replicates: ArrayLike, *, name: str, n_of: str,
-              rng: np.random.Generator, resamples: int = 2000, confidence: float = 0.95, how: str | None = None,
-              unit: str = "", details: Mapping[str, Detail] | None = None) -> Measurement:
+def bootstrap(
+    statistic: Callable[[NDArray[np.float64]], float],
+    replicates: ArrayLike,
+    *,
+    name: str,
+    n_of: str,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    how: str | None = None,
+    unit: str = "",
+    details: Mapping[str, Detail] | None = None,
+) -> Measurement:
     """Return a statistic of replicates with a percentile interval from resampling whole rows.
 
     Args:
@@ -117,7 +159,9 @@ def bootstrap(statistic: Callable[[NDArray[np.float64]], float], replicates: Arr
     rows = np.asarray(replicates, dtype=np.float64)
     if rows.ndim < 1 or len(rows) < 2:
         count = len(rows) if rows.ndim else 0
-        raise MeasurementError(f"{name}: a bootstrap needs at least two {n_of}, got {count}; measure more of them")
+        raise MeasurementError(
+            f"{name}: a bootstrap needs at least two {n_of}, got {count}; measure more of them"
+        )
     value = float(statistic(rows))
     drawn = np.empty(resamples)
     for i in range(resamples):
@@ -135,9 +179,17 @@ def bootstrap(statistic: Callable[[NDArray[np.float64]], float], replicates: Arr
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return Measurement(
-        name=name, value=value, low=min(float(low), value), high=max(float(high), value),
-        standard_error=float(defined.std(ddof=1)), df=len(rows) - 1.0, confidence=confidence, n=len(rows),
-        n_of=n_of, unit=unit, how=how or f"percentile bootstrap over whole {n_of}, {resamples} resamples",
+        name=name,
+        value=value,
+        low=min(float(low), value),
+        high=max(float(high), value),
+        standard_error=float(defined.std(ddof=1)),
+        df=len(rows) - 1.0,
+        confidence=confidence,
+        n=len(rows),
+        n_of=n_of,
+        unit=unit,
+        how=how or f"percentile bootstrap over whole {n_of}, {resamples} resamples",
         details={**(details or {}), **({"undefined_resamples": undefined} if undefined else {})},
     )
 
@@ -164,8 +216,9 @@ def resampled_means(replicates: Floats, rng: np.random.Generator, resamples: int
     return means
 
 
-def mean_bands(replicates: Floats, rng: np.random.Generator, resamples: int = 2000,
-               confidence: float = 0.95) -> tuple[Floats, Floats]:
+def mean_bands(
+    replicates: Floats, rng: np.random.Generator, resamples: int = 2000, confidence: float = 0.95
+) -> tuple[Floats, Floats]:
     """Return pointwise percentile intervals of the mean curve, from resampling whole replicates.
 
     Args:
@@ -236,8 +289,12 @@ def detectable_effect(measurement: Measurement, power: float = 0.8, alpha: float
     """
     if not measurement.standard_error:
         return 0.0
-    critical = float(max(stats.t.ppf(1 - alpha, measurement.df),
-                         stats.t.ppf((1 + measurement.confidence) / 2, measurement.df)))
+    critical = float(
+        max(
+            stats.t.ppf(1 - alpha, measurement.df),
+            stats.t.ppf((1 + measurement.confidence) / 2, measurement.df),
+        )
+    )
     return (critical + float(stats.t.ppf(power, measurement.df))) * measurement.standard_error
 
 

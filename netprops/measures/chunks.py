@@ -60,9 +60,17 @@ def sizes(width: int, per_octave: int = 1, smallest: int = 2) -> tuple[int, ...]
     return tuple(sorted(found))
 
 
-def chunk_error(features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLike, labels: ArrayLike, *,
-                sizes: Sequence[int] | None = None, draws: int = 500, rng: np.random.Generator,
-                name: str = "chunk error") -> Curve:
+def chunk_error(
+    features: NDArray[np.float32],
+    weight: ArrayLike,
+    bias: ArrayLike,
+    labels: ArrayLike,
+    *,
+    sizes: Sequence[int] | None = None,
+    draws: int = 500,
+    rng: np.random.Generator,
+    name: str = "chunk error",
+) -> Curve:
     """Return the error of random chunks of the last layer over their size.
 
     Args:
@@ -97,16 +105,25 @@ def chunk_error(features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLik
     replicates = _count_errors(readout, order, wanted) / len(features)
     low, high = mean_bands(replicates, rng)
     return Curve(
-        name=name, x=np.array(wanted, dtype=np.float64), y=replicates.mean(axis=0), low=low,
-        high=high, x_name="chunk size w (neurons)", y_name="error (fraction)", n=draws, n_of="permutations",
-        replicates=replicates, how="mean over nested random chunks, percentile bootstrap over whole "
+        name=name,
+        x=np.array(wanted, dtype=np.float64),
+        y=replicates.mean(axis=0),
+        low=low,
+        high=high,
+        x_name="chunk size w (neurons)",
+        y_name="error (fraction)",
+        n=draws,
+        n_of="permutations",
+        replicates=replicates,
+        how="mean over nested random chunks, percentile bootstrap over whole "
         "permutations; for this network and these samples",
         details={"samples": len(features), "width": width},
     )
 
 
-def error_of(features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLike, labels: ArrayLike,
-             neurons: ArrayLike) -> float:
+def error_of(
+    features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLike, labels: ArrayLike, neurons: ArrayLike
+) -> float:
     """Return the error of one given chunk, by index and multiply.
 
     Args:
@@ -126,7 +143,9 @@ def error_of(features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLike, 
     readout = _Readout(features, weight, bias, labels, "error of a chunk")
     chosen = np.asarray(neurons, dtype=np.intp).reshape(-1)
     width = features.shape[1]
-    if len(np.unique(chosen)) != len(chosen) or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < width):
+    if len(np.unique(chosen)) != len(chosen) or (
+        len(chosen) and not 0 <= chosen.min() <= chosen.max() < width
+    ):
         raise UsageError(f"a chunk is distinct units of 0..{width - 1}, got {chosen.tolist()}")
     logits = np.asarray(features[:, chosen]) @ readout.weight[:, chosen].T + readout.bias
     if not np.isfinite(logits).all():
@@ -168,29 +187,41 @@ def ensemble_error(logits: Sequence[ArrayLike], labels: ArrayLike) -> Measuremen
     # Jackknife pseudo-values: their mean is biased for so rough a statistic, their spread is what we need.
     spread = mean_interval((count - 1) * (left_out.mean() - left_out) + value, name=name, n_of="networks")
     return Measurement(
-        name=name, value=value, low=max(0.0, spread.low), high=min(1.0, spread.high),
-        standard_error=spread.standard_error, df=spread.df, n=count, n_of="networks",
-        how="summed logits; jackknife over networks, for these samples", details={"samples": len(truth)},
+        name=name,
+        value=value,
+        low=max(0.0, spread.low),
+        high=min(1.0, spread.high),
+        standard_error=spread.standard_error,
+        df=spread.df,
+        n=count,
+        n_of="networks",
+        how="summed logits; jackknife over networks, for these samples",
+        details={"samples": len(truth)},
     )
 
 
 class _Readout:
     """Features, readout and labels, checked once."""
 
-    def __init__(self, features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLike, labels: ArrayLike,
-                 name: str) -> None:
+    def __init__(
+        self, features: NDArray[np.float32], weight: ArrayLike, bias: ArrayLike, labels: ArrayLike, name: str
+    ) -> None:
         self.name, self.features = name, features
         self.weight = np.asarray(weight, dtype=np.float32)
         self.bias = np.asarray(bias, dtype=np.float32)
         self.labels = np.asarray(labels)
         if features.ndim != 2 or not features.size:
-            raise MeasurementError(f"{name}: features need N >= 1 samples of W >= 1 units, got {features.shape}")
+            raise MeasurementError(
+                f"{name}: features need N >= 1 samples of W >= 1 units, got {features.shape}"
+            )
         outputs = len(self.bias)
         if self.weight.shape != (outputs, features.shape[1]) or self.labels.shape != (len(features),):
             raise MeasurementError(
                 f"{name}: features {features.shape}, weight {self.weight.shape}, bias {self.bias.shape} and "
                 f"labels {self.labels.shape} do not fit; expected (N, W), (C, W), (C,) and (N,)"
             )
+        if not (np.isfinite(self.weight).all() and np.isfinite(self.bias).all()):
+            raise MeasurementError(f"{name}: a weight or bias of the readout is not finite")
         allowed = np.array([-1, 1]) if outputs == 1 else np.arange(outputs)
         strange = ~np.isin(self.labels, allowed)
         if strange.any():
@@ -206,7 +237,7 @@ class _Readout:
         found = []
         for label in np.unique(self.labels):
             samples = np.flatnonzero(self.labels == label)
-            found += [(int(label), samples[start:start + rows]) for start in range(0, len(samples), rows)]
+            found += [(int(label), samples[start : start + rows]) for start in range(0, len(samples), rows)]
         return found
 
     def tile(self, samples: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -214,7 +245,9 @@ class _Readout:
         block = np.asarray(self.features[samples], dtype=np.float32)
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
-            raise MeasurementError(f"{self.name}: the features of sample {samples[~finite][0]} are not finite")
+            raise MeasurementError(
+                f"{self.name}: the features of sample {samples[~finite][0]} are not finite"
+            )
         return np.ascontiguousarray(block.T)
 
 
@@ -239,14 +272,14 @@ def _count_errors(readout: _Readout, order: NDArray[np.intp], wanted: tuple[int,
             wrong[:, -1] = _missed(torch.addmm(bias, weight, tile)[None], label)
         batch = max(1, _GATHERED // max(1, units.shape[1] * len(samples)))
         for first in range(0, len(order) if partial else 0, batch):
-            chosen = units[first:first + batch]
+            chosen = units[first : first + batch]
             rows = tile.index_select(0, chosen.reshape(-1)).view(*chosen.shape, -1)
             readouts = columns.index_select(0, chosen.reshape(-1)).view(*chosen.shape, -1).mT
             logits = bias.expand(len(chosen), -1, len(samples)).contiguous()
             start = 0
             for column, size in enumerate(partial):
                 logits.baddbmm_(readouts[:, :, start:size], rows[:, start:size])
-                wrong[first:first + batch, column] = _missed(logits, label)
+                wrong[first : first + batch, column] = _missed(logits, label)
                 start = size
         counts: NDArray[np.int64] = wrong.numpy()
         return counts
@@ -254,7 +287,8 @@ def _count_errors(readout: _Readout, order: NDArray[np.intp], wanted: tuple[int,
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return np.sum(list(pool.map(count, readout.blocks())), axis=0)
+            total: NDArray[np.int64] = np.sum(list(pool.map(count, readout.blocks())), axis=0)
+            return total
     finally:
         torch.set_num_threads(threads)  # the workers' setting is also that of threads yet to come
 
@@ -271,7 +305,7 @@ def _missed(logits: torch.Tensor, label: int) -> torch.Tensor:
     if label:
         missed |= logits[:, :label].amax(dim=1) >= own
     if label + 1 < logits.shape[1]:
-        missed |= logits[:, label + 1:].amax(dim=1) > own
+        missed |= logits[:, label + 1 :].amax(dim=1) > own
     return missed.sum(dim=1)
 
 

@@ -1,8 +1,9 @@
 """Weighted fits of an excess error in log-log, for a curve and its resamples at once.
 
-Words: P sizes w and B resamples of whole replicates; *means* (1 + B, P) are the errors, row 0 those of the curve
-itself; the *excess* is error minus a *limit*; u = 1/w, or 1/w - 1/W where a layer of W units bends the law. The
-weight of a log excess is (excess / standard error)^2, by the delta method, and 0 within noise of zero.
+Words: P sizes w and B resamples of whole replicates; *means* (1 + B, P) are the errors, row 0 those of the
+curve itself; the *excess* is error minus a *limit*; u = 1/w, or 1/w - 1/W where a layer of W units bends the
+law. The weight of a log excess is (excess / standard error)^2, by the delta method, and 0 within noise of
+zero.
 """
 
 from __future__ import annotations
@@ -80,17 +81,27 @@ class Excess:
     stretch: float
 
     @classmethod
-    def of(cls, curve: Curve, rng: np.random.Generator, asymptote: float | Measurement | None,
-           full_width: int | None, above: float, resamples: int) -> Excess:
+    def of(
+        cls,
+        curve: Curve,
+        rng: np.random.Generator,
+        asymptote: float | Measurement | None,
+        full_width: int | None,
+        above: float,
+        resamples: int,
+    ) -> Excess:
         """Return the excess of a curve; the arguments are those of ``scaling.power_law``."""
         replicates = curve.replicates
         if replicates is None or len(replicates) < 2:
             raise MeasurementError(f"power law of {curve.name}: the curve needs at least two replicates")
         count = len(replicates)
         mean = replicates.mean(axis=0)
-        # A bootstrap of few replicates lacks the factor R / (R - 1) in its variance, and Student's t in its tails.
+        # A bootstrap of few replicates lacks the factor R / (R - 1) in its variance, and Student's t in its
+        # tails.
         stretch = float(stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975))
-        drawn = (resampled_means(replicates, rng, resamples) - mean) * stretch * math.sqrt(count / (count - 1))
+        drawn = (
+            (resampled_means(replicates, rng, resamples) - mean) * stretch * math.sqrt(count / (count - 1))
+        )
         means = np.vstack([mean, mean + drawn])
         limits, shared = None, 0.0
         if isinstance(asymptote, Measurement):
@@ -101,7 +112,9 @@ class Excess:
         elif full_width is not None:
             at = np.flatnonzero(curve.x == full_width)
             if not len(at):
-                raise UsageError(f"{curve.name} was not measured at the full width {full_width}; give an asymptote")
+                raise UsageError(
+                    f"{curve.name} was not measured at the full width {full_width}; give an asymptote"
+                )
             limits = means[:, at[0]]
             replicates = replicates - replicates[:, at]
         used = curve.x >= above
@@ -109,13 +122,21 @@ class Excess:
             used &= curve.x < full_width
         error = np.hypot(replicates.std(axis=0, ddof=1) / math.sqrt(count), shared)[used]
         # Where all replicates agree by chance, no smaller error can be claimed than elsewhere.
-        known = error[error > 0]
+        known = error[error > 1e-12 * np.abs(mean[used])]  # equal replicates differ by rounding
         if not len(known):
             raise MeasurementError(f"power law of {curve.name}: the replicates do not differ at any size")
         u = reciprocal(curve.x[used], full_width)
-        return cls(name=curve.name, x=curve.x[used], u=u, means=means[:, used], limits=limits,
-                   error=_smoothed(np.maximum(error, known.min()), u, count), n=count, n_of=curve.n_of,
-                   stretch=stretch)
+        return cls(
+            name=curve.name,
+            x=curve.x[used],
+            u=u,
+            means=means[:, used],
+            limits=limits,
+            error=_smoothed(np.maximum(error, known.min()), u, count),
+            n=count,
+            n_of=curve.n_of,
+            stretch=stretch,
+        )
 
     def column(self, size: float) -> int:
         """Return the index of a size.
@@ -138,23 +159,31 @@ class Excess:
         undefined = len(values) - 1 - len(drawn)
         if undefined > _MOST_UNDEFINED * len(values):
             raise MeasurementError(
-                f"{name} is undefined in {undefined} of {len(values) - 1} resamples of {self.n} {self.n_of}: too few "
-                f"sizes have an excess above noise; measure more {self.n_of}"
+                f"{name} is undefined in {undefined} of {len(values) - 1} resamples of {self.n} {self.n_of}: "
+                f"too few sizes have an excess above noise; measure more {self.n_of}"
             )
         low, high = np.quantile(drawn, [0.025, 0.975])
         value = float(values[0])
         return Measurement(
-            name=name, value=value, low=min(float(low), value), high=max(float(high), value),
-            standard_error=float(drawn.std(ddof=1)) / self.stretch, df=self.n - 1.0, n=self.n, n_of=self.n_of,
-            how=f"{how}; percentile bootstrap over whole {self.n_of}", details=details,
+            name=name,
+            value=value,
+            low=min(float(low), value),
+            high=max(float(high), value),
+            standard_error=float(drawn.std(ddof=1)) / self.stretch,
+            df=self.n - 1.0,
+            n=self.n,
+            n_of=self.n_of,
+            how=f"{how}; percentile bootstrap over whole {self.n_of}",
+            details=details,
         )
 
 
 def _smoothed(error: Floats, u: Floats, count: int) -> Floats:
     """Return standard errors drawn towards their power law in u, the more the fewer the replicates.
 
-    Standard errors of a few replicates scatter by chance; weights that follow the scatter would favour the sizes
-    whose replicates happen to agree, and the interval would be too short (of five replicates it covered 84%).
+    Standard errors of a few replicates scatter by chance; weights that follow the scatter would favour the
+    sizes whose replicates happen to agree, and the interval would be too short (of five replicates it
+    covered 84%).
     """
     if len(u) < 3:
         return error
@@ -199,8 +228,12 @@ class Logs:
         chi2 = float(weight @ left**2)
         total = float(weight @ (y - np.average(y, weights=weight)) ** 2)
         spare, k = int(self.count[0]) - degree - 2, degree + 1
-        return Goodness(parameters=k, r2=1 - chi2 / total, chi2=chi2,
-                        aicc=chi2 + 2 * k + 2 * k * (k + 1) / spare if spare > 0 else None)
+        return Goodness(
+            parameters=k,
+            r2=1 - chi2 / total,
+            chi2=chi2,
+            aicc=chi2 + 2 * k + 2 * k * (k + 1) / spare if spare > 0 else None,
+        )
 
     def _basis(self, degree: int) -> Floats:
         """Return (1 + B, P, degree + 1) powers of log u about each row's weighted mean."""
@@ -214,16 +247,17 @@ class Logs:
         enough = self.count > degree
         weighted = (basis * self.weight[:, :, None])[enough].swapaxes(1, 2)
         found = np.full((len(basis), degree + 1), math.nan)
-        found[enough] = np.linalg.solve(weighted @ basis[enough],
-                                        weighted @ self.log_excess[enough][:, :, None])[:, :, 0]
+        found[enough] = np.linalg.solve(
+            weighted @ basis[enough], weighted @ self.log_excess[enough][:, :, None]
+        )[:, :, 0]
         return found
 
 
 def fit_asymptote(data: Excess) -> tuple[Floats, Floats]:
     """Return (1 + B,) exponents and limits of error = limit + A u^exponent by weighted least squares.
 
-    Every exponent of a grid leaves a linear problem with limit >= 0 and A > 0; a parabola through the best three
-    gives the exponent between them.
+    Every exponent of a grid leaves a linear problem with limit >= 0 and A > 0; a parabola through the best
+    three gives the exponent between them.
 
     Raises:
         MeasurementError: If no exponent inside the grid is the curve's best.
@@ -232,8 +266,8 @@ def fit_asymptote(data: Excess) -> tuple[Floats, Floats]:
     best = squares.argmin(axis=0)
     if best[0] in (0, len(_EXPONENTS) - 1):
         raise MeasurementError(
-            f"power law of {data.name}: exponent and asymptote cannot both be fitted, the best exponent is at the "
-            f"end of {_EXPONENTS[0]:g}..{_EXPONENTS[-1]:g}; give the asymptote"
+            f"power law of {data.name}: exponent and asymptote cannot both be fitted, the best exponent "
+            f"is at the end of {_EXPONENTS[0]:g}..{_EXPONENTS[-1]:g}; give the asymptote"
         )
     rows = np.arange(len(best))
     inner = np.clip(best, 1, len(_EXPONENTS) - 2)

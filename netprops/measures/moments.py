@@ -44,8 +44,9 @@ class Moments:
     G: Floats
 
     @classmethod
-    def of(cls, features: NDArray[np.floating], rows: slice | ArrayLike | None = None,
-           block: int = 4096) -> Moments:
+    def of(
+        cls, features: NDArray[np.floating], rows: slice | NDArray[np.intp] | None = None, block: int = 4096
+    ) -> Moments:
         """Return the moments of some rows of the features, read in blocks.
 
         Args:
@@ -61,7 +62,7 @@ class Moments:
             raise MeasurementError("moments need at least one sample, got none")
         total: Moments | None = None
         for start in range(0, len(chosen), block):
-            part = np.asarray(features[chosen[start:start + block]], dtype=np.float64)
+            part = np.asarray(features[chosen[start : start + block]], dtype=np.float64)
             mean = part.mean(axis=0)
             if not np.isfinite(mean).all():
                 row, unit = (int(i[0]) for i in np.nonzero(~np.isfinite(part)))
@@ -78,8 +79,11 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         n = self.n + other.n
         apart = other.mean - self.mean
-        return Moments(n, self.mean + apart * (other.n / n),
-                       self.G + other.G + np.outer(apart, apart * (self.n * other.n / n)))
+        return Moments(
+            n,
+            self.mean + apart * (other.n / n),
+            self.G + other.G + np.outer(apart, apart * (self.n * other.n / n)),
+        )
 
     @property
     def live(self) -> NDArray[np.bool_]:
@@ -117,15 +121,18 @@ class Residuals:
 
     @property
     def unit_r2(self) -> Floats:
-        """(U,) share of explained variance of every unit."""
-        return 1 - self.squares / self.total
+        """(U,) share of explained variance of every unit; 0 for one that is constant where it is scored."""
+        left = np.ones_like(self.squares)
+        np.divide(self.squares, self.total, out=left, where=self.total > 0)
+        return 1 - left
 
 
 def solve(gram: Floats, right: Floats, ridge: float) -> Floats:
     """Return the solution A of (gram + ridge I) A = right, for a Gram matrix that may be singular.
 
-    The matrix is scaled to unit diagonal first. Where Cholesky fails or the matrix is too ill-conditioned, as for
-    dead or duplicated units, directions that rounding cannot tell from zero are left out (minimum norm).
+    The matrix is scaled to unit diagonal first. Where Cholesky fails or the matrix is too ill-conditioned,
+    as for dead or duplicated units, directions that rounding cannot tell from zero are left out (minimum
+    norm).
 
     Args:
         gram: (w, w) symmetric, positive semidefinite.
@@ -150,11 +157,18 @@ def solve(gram: Floats, right: Floats, ridge: float) -> Floats:
     values, vectors = linalg.eigh(scaled)
     kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
     basis = vectors[:, kept]
-    return ((basis / values[kept]) @ (basis.T @ (right * scale[:, None]))) * scale[:, None]
+    solution: Floats = ((basis / values[kept]) @ (basis.T @ (right * scale[:, None]))) * scale[:, None]
+    return solution
 
 
-def residuals(fit: Moments, score: Moments, chunk: ArrayLike, *, ridge: float = 1e-8,
-              definition: Literal["default", "reference"] = "default") -> Residuals:
+def residuals(
+    fit: Moments,
+    score: Moments,
+    chunk: ArrayLike,
+    *,
+    ridge: float = 1e-8,
+    definition: Literal["default", "reference"] = "default",
+) -> Residuals:
     """Return what a regression from a chunk leaves of the units, from second moments alone.
 
     With A and the intercept from ``fit``, the residuals on ``score`` have the second moments

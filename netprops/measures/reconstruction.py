@@ -1,10 +1,10 @@
 """How well a chunk of neurons reconstructs the others, and how correlated what it misses is.
 
-Words: X (N, W) features of N samples and W units; a *chunk* is w of the units; the *fit* is a ridge regression
-with intercept from the chunk to the other units; *residuals* are what it leaves of them. G (W, W) are the
-centred second moments, G = sum over samples of (x - mean)(x - mean)'. *Dead* units are constant. The *floor* is
-the residual correlation that perfect clones would show: a *surrogate*, the signal that two halves of the layer
-see in each other plus independent noise.
+Words: X (N, W) features of N samples and W units; a *chunk* is w of the units; the *fit* is a ridge
+regression with intercept from the chunk to the other units; *residuals* are what it leaves of them. G (W, W)
+are the centred second moments, G = sum over samples of (x - mean)(x - mean)'. *Dead* units are constant. The
+*floor* is the residual correlation that perfect clones would show: a *surrogate*, the signal that two halves
+of the layer see in each other plus independent noise.
 
 Everything follows from G of a part of the samples to fit on and a part to score on: no draw touches the
 samples, whatever N is. With R2 near 1 the residual moments are small differences of large ones, so all is
@@ -56,16 +56,22 @@ class Reconstruction:
     dead_units: int
 
 
-def reconstruction_curve(features: NDArray[np.float32], *, sizes: Sequence[int] | None = None, draws: int = 100,
-                         rng: np.random.Generator, ridge: float = 1e-8,
-                         definition: Literal["default", "reference"] = "default",
-                         surrogate: bool = True) -> Reconstruction:
+def reconstruction_curve(
+    features: NDArray[np.float32],
+    *,
+    sizes: Sequence[int] | None = None,
+    draws: int = 100,
+    rng: np.random.Generator,
+    ridge: float = 1e-8,
+    definition: Literal["default", "reference"] = "default",
+    surrogate: bool = True,
+) -> Reconstruction:
     """Return R2 and mean residual correlation of random chunks over their size.
 
-    The default fits on one random half of the samples and scores on the other, both ways, and only units outside
-    the chunk count. The reference fits and scores all units on all samples, as the authors do. Units that a
-    chunk reconstructs up to rounding (exact copies) leave no residual to correlate: the default leaves them out
-    of the mean correlation, which is 0 where fewer than two units remain.
+    The default fits on one random half of the samples and scores on the other, both ways, and only units
+    outside the chunk count. The reference fits and scores all units on all samples, as the authors do. Units
+    that a chunk reconstructs up to rounding (exact copies) leave no residual to correlate: the default
+    leaves them out of the mean correlation, which is 0 where fewer than two units remain.
 
     Args:
         features: (N, W) float32, may be a memmap; it is read in blocks of rows.
@@ -92,7 +98,13 @@ def reconstruction_curve(features: NDArray[np.float32], *, sizes: Sequence[int] 
     if definition not in ("default", "reference"):
         raise UsageError(f"definition is 'default' or 'reference', got {definition!r}")
     if features.ndim != 2 or draws < 2:
-        raise MeasurementError(f"reconstruction needs (N, W) features and two draws, got {features.shape}, {draws}")
+        raise MeasurementError(
+            f"reconstruction needs (N, W) features and two draws, got {features.shape}, {draws}"
+        )
+    if len(features) < 8:
+        raise MeasurementError(
+            f"reconstruction: fewer samples than the fit needs: {len(features)}, at least 8 are needed"
+        )
     if definition == "reference":
         whole = Moments.of(features)
         alive = whole.live
@@ -115,44 +127,77 @@ def reconstruction_curve(features: NDArray[np.float32], *, sizes: Sequence[int] 
         below = 0.0
         if doubles:
             a, b = doubles[draw % len(doubles)]
-            below = (residuals(a, b, chunk, ridge=ridge).correlation
-                     + residuals(b, a, chunk, ridge=ridge).correlation) / 2
-        return (_pooled_r2(found), sum(one.correlation for one in found) / len(found), below,
-                max(one.exact for one in found))
+            below = (
+                residuals(a, b, chunk, ridge=ridge).correlation
+                + residuals(b, a, chunk, ridge=ridge).correlation
+            ) / 2
+        return (
+            _pooled_r2(found),
+            sum(one.correlation for one in found) / len(found),
+            below,
+            max(one.exact for one in found),
+        )
 
     measured = np.array(_over_threads(measure, list(np.ndindex(draws, len(wanted)))))
     r2, correlation, floor, exact = measured.reshape(draws, len(wanted), 4).transpose(2, 0, 1)
-    details = {"samples": len(features), "width": width, "dead_units": width - live, "ridge": ridge,
-               "exactly_reconstructed_units": int(exact.max())}
+    details = {
+        "samples": len(features),
+        "width": width,
+        "dead_units": width - live,
+        "ridge": ridge,
+        "exactly_reconstructed_units": int(exact.max()),
+    }
 
     def curve(name: str, values: Floats, how: str) -> Curve:
         low, high = mean_bands(values, rng)
         return Curve(
-            name=name, x=np.array(wanted, dtype=np.float64), y=values.mean(axis=0), low=low, high=high,
-            x_name="chunk size w (neurons)", y_name=name, n=draws, n_of="permutations", definition=definition,
-            replicates=values, details=details, how=f"{how}, percentile bootstrap over whole permutations; "
-            "for this network and these samples",
+            name=name,
+            x=np.array(wanted, dtype=np.float64),
+            y=values.mean(axis=0),
+            low=low,
+            high=high,
+            x_name="chunk size w (neurons)",
+            y_name=name,
+            n=draws,
+            n_of="permutations",
+            definition=definition,
+            replicates=values,
+            details=details,
+            how=f"{how}, percentile bootstrap over whole permutations; for this network and these samples",
         )
 
-    where = ("units outside the chunk, fitted on half of the samples and scored on the other, both ways"
-             if definition == "default" else "all units, fitted and scored on the same samples")
+    where = (
+        "units outside the chunk, fitted on half of the samples and scored on the other, both ways"
+        if definition == "default"
+        else "all units, fitted and scored on the same samples"
+    )
     return Reconstruction(
         r2=curve("R2", r2, f"variance-weighted over {where}"),
         correlation=curve("mean residual correlation", correlation, f"mean |r| over pairs of {where}"),
-        floor=curve("floor of residual correlation", floor, "the same of surrogate clones") if doubles else None,
-        excess=curve("excess residual correlation", correlation - floor,
-                     "mean |r| minus that of surrogate clones, paired by chunk") if doubles else None,
+        floor=curve("floor of residual correlation", floor, "the same of surrogate clones")
+        if doubles
+        else None,
+        excess=curve(
+            "excess residual correlation",
+            correlation - floor,
+            "mean |r| minus that of surrogate clones, paired by chunk",
+        )
+        if doubles
+        else None,
         dead_units=width - live,
     )
 
 
-def _over_threads(task: Callable[[tuple[int, ...]], tuple[float, ...]],
-                  places: Sequence[tuple[int, ...]]) -> list[tuple[float, ...]]:
+def _over_threads(
+    task: Callable[[tuple[int, ...]], tuple[float, ...]], places: Sequence[tuple[int, ...]]
+) -> list[tuple[float, ...]]:
     """Return the results of tasks that the BLAS's threads share, each task serial within itself.
 
     A draw's matrix products last well below a millisecond: too short to be worth a barrier between threads.
     """
-    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    threads = max(
+        (pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1
+    )
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         return list(pool.map(task, places))
 
@@ -162,8 +207,9 @@ def _pooled_r2(found: Sequence[Residuals]) -> float:
     return 1 - sum(float(one.squares.sum()) for one in found) / sum(float(one.total.sum()) for one in found)
 
 
-def _checked(wanted: Sequence[int] | None, width: int, live: int, samples: int,
-             definition: str) -> tuple[int, ...]:
+def _checked(
+    wanted: Sequence[int] | None, width: int, live: int, samples: int, definition: str
+) -> tuple[int, ...]:
     """Return ascending chunk sizes that the units and the samples of a fit allow."""
     if live < 4:
         raise MeasurementError(f"reconstruction needs at least four live units, got {live} of {width}")
@@ -177,10 +223,12 @@ def _checked(wanted: Sequence[int] | None, width: int, live: int, samples: int,
         ordered = tuple(sorted({int(w) for w in wanted}))
         most = width if reference else live - 2
         if not ordered or ordered[0] < 1 or ordered[-1] > most:
-            raise UsageError(f"chunk sizes of {live} live units of {width} lie in 1..{most}, got {list(wanted)}")
+            raise UsageError(
+                f"chunk sizes of {live} live units of {width} lie in 1..{most}, got {list(wanted)}"
+            )
     if not ordered or ordered[-1] > enough:
         raise MeasurementError(
-            f"reconstruction: fewer samples than the fit needs: {samples} to fit on, two are needed for every "
-            f"unit of a chunk of {ordered[-1] if ordered else 2}; use smaller chunks or more samples"
+            f"reconstruction: fewer samples than the fit needs: {samples} to fit on, two are needed for "
+            f"every unit of a chunk of {ordered[-1] if ordered else 2}; use smaller chunks or more samples"
         )
     return ordered

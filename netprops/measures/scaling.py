@@ -1,13 +1,13 @@
 """Power laws of an error over size, and the critical width.
 
-Words: *error* is a fraction over sizes w (of a chunk or of a network); the *asymptote* is what it falls to; the
-*excess* is error minus asymptote; the *exponent* gamma is that of excess = A u^gamma, where u = 1/w, or
+Words: *error* is a fraction over sizes w (of a chunk or of a network); the *asymptote* is what it falls to;
+the *excess* is error minus asymptote; the *exponent* gamma is that of excess = A u^gamma, where u = 1/w, or
 1/w - 1/W when a chunk belongs to a layer of W units and its error cannot fall below the layer's own (a finite
-population: the *bend*). *Curvature* is the coefficient of (log u)^2: 0 where the law is straight in log-log. w* is
-the critical width, from which on the training set is interpolated.
+population: the *bend*). *Curvature* is the coefficient of (log u)^2: 0 where the law is straight in log-log.
+w* is the critical width, from which on the training set is interpolated.
 
-An excess within two standard errors of zero says nothing about its logarithm: it is dropped and counted, in the
-curve and in every resample alike, and never clipped.
+An excess within two standard errors of zero says nothing about its logarithm: it is dropped and counted, in
+the curve and in every resample alike, and never clipped.
 """
 
 from __future__ import annotations
@@ -61,18 +61,28 @@ class PowerLaw:
 
     def predict(self, sizes: ArrayLike) -> Floats:
         """Return the fitted error at some sizes, same shape."""
-        fitted: Floats = self.asymptote + self.amplitude * reciprocal(
-            np.asarray(sizes, dtype=np.float64), self.full_width) ** self.exponent.value
+        fitted: Floats = (
+            self.asymptote
+            + self.amplitude
+            * reciprocal(np.asarray(sizes, dtype=np.float64), self.full_width) ** self.exponent.value
+        )
         return fitted
 
 
-def power_law(curve: Curve, *, rng: np.random.Generator, asymptote: float | Measurement | None = None,
-              full_width: int | None = None, above: float = 0.0, resamples: int = 1000) -> PowerLaw:
+def power_law(
+    curve: Curve,
+    *,
+    rng: np.random.Generator,
+    asymptote: float | Measurement | None = None,
+    full_width: int | None = None,
+    above: float = 0.0,
+    resamples: int = 1000,
+) -> PowerLaw:
     """Fit a power law to an error curve, straight and curved.
 
-    With an asymptote, or with the full width, the log excess is fitted by least squares, weighted by the delta
-    method. With neither, asymptote and exponent are fitted together, by least squares of the error weighted by its
-    standard errors, with an asymptote that is not negative.
+    With an asymptote, or with the full width, the log excess is fitted by least squares, weighted by the
+    delta method. With neither, asymptote and exponent are fitted together, by least squares of the error
+    weighted by its standard errors, with an asymptote that is not negative.
 
     Args:
         curve: Error over size, with replicates.
@@ -105,28 +115,48 @@ def power_law(curve: Curve, *, rng: np.random.Generator, asymptote: float | Meas
     logs = Logs(data, limits)
     if logs.count[0] < least:
         raise MeasurementError(
-            f"power law of {curve.name}: {least} sizes from {above:g} on with an excess above {NOISE:g} standard "
-            f"errors are needed, only {logs.count[0]} of {len(data.x)} have one over the asymptote {limits[0]:.3g}"
+            f"power law of {curve.name}: {least} sizes from {above:g} on with an excess above {NOISE:g} "
+            f"standard errors are needed, only {logs.count[0]} of {len(data.x)} have one over the asymptote "
+            f"{limits[0]:.3g}"
         )
     if exponents is None:
         exponents = logs.slopes()
-    how = (("weighted least squares with a fitted asymptote" if fitted else "weighted least squares in log-log")
-           + (f" over 1/w - 1/{full_width}" if full_width else " over 1/w"))
+    how = (
+        "weighted least squares with a fitted asymptote" if fitted else "weighted least squares in log-log"
+    ) + (f" over 1/w - 1/{full_width}" if full_width else " over 1/w")
     kept = logs.weight[0] > 0
-    details = {"points": int(kept.sum()), "dropped": int((~kept).sum()), "asymptote": float(limits[0]),
-               "from": above, "full_width": full_width}
+    details = {
+        "points": int(kept.sum()),
+        "dropped": int((~kept).sum()),
+        "asymptote": float(limits[0]),
+        "from": above,
+        "full_width": full_width,
+    }
     return PowerLaw(
         exponent=data.measure(exponents, f"exponent of {curve.name}", how, details),
-        curvature=data.measure(logs.curvatures(), f"curvature of {curve.name}", f"parabola by {how}", details),
-        amplitude=logs.amplitude(float(exponents[0])), asymptote=float(limits[0]), full_width=full_width,
-        straight=logs.goodness(1), curved=logs.goodness(2),
-        points=tuple(data.x[kept].tolist()), dropped=tuple(data.x[~kept].tolist()),
+        curvature=data.measure(
+            logs.curvatures(), f"curvature of {curve.name}", f"parabola by {how}", details
+        ),
+        amplitude=logs.amplitude(float(exponents[0])),
+        asymptote=float(limits[0]),
+        full_width=full_width,
+        straight=logs.goodness(1),
+        curved=logs.goodness(2),
+        points=tuple(data.x[kept].tolist()),
+        dropped=tuple(data.x[~kept].tolist()),
     )
 
 
-def local_slope(curve: Curve, low: float, high: float, *, rng: np.random.Generator,
-                asymptote: float | Measurement | None = None, full_width: int | None = None,
-                resamples: int = 1000) -> Measurement:
+def local_slope(
+    curve: Curve,
+    low: float,
+    high: float,
+    *,
+    rng: np.random.Generator,
+    asymptote: float | Measurement | None = None,
+    full_width: int | None = None,
+    resamples: int = 1000,
+) -> Measurement:
     """Return the exponent between two sizes, such as below and above w*.
 
     Args:
@@ -159,9 +189,12 @@ def local_slope(curve: Curve, low: float, high: float, *, rng: np.random.Generat
             f"{high if kept[0, 0] else low:g} is within {NOISE:g} standard errors of zero"
         )
     steps = logs.log_excess[:, ends] @ [1.0, -1.0] / (logs.log_u[ends] @ [1.0, -1.0])
-    return data.measure(np.where(kept.all(axis=1), steps, math.nan),
-                        f"slope of {curve.name} from {low:g} to {high:g}", "two points in log-log",
-                        {"asymptote": float(data.limits[0]), "full_width": full_width})
+    return data.measure(
+        np.where(kept.all(axis=1), steps, math.nan),
+        f"slope of {curve.name} from {low:g} to {high:g}",
+        "two points in log-log",
+        {"asymptote": float(data.limits[0]), "full_width": full_width},
+    )
 
 
 def critical_width(train_error_curve: Curve, threshold: float = 0.005) -> Measurement:
@@ -172,8 +205,8 @@ def critical_width(train_error_curve: Curve, threshold: float = 0.005) -> Measur
         threshold: Error at which the training set counts as interpolated.
 
     Returns:
-        w* in neurons. Its interval runs from the smallest size whose own interval reaches the threshold to the
-        smallest one whose interval lies below it (the largest measured size where none does).
+        w* in neurons. Its interval runs from the smallest size whose own interval reaches the threshold to
+        the smallest one whose interval lies below it (the largest measured size where none does).
 
     Raises:
         MeasurementError: If no size reaches the threshold.
@@ -190,14 +223,21 @@ def critical_width(train_error_curve: Curve, threshold: float = 0.005) -> Measur
     value = first(curve.y)
     if value is None:
         raise MeasurementError(
-            f"w*: no size of {curve.name} reaches an error of {threshold:g}; the smallest is {curve.y.min():.4g}, at "
-            f"w = {curve.x[curve.y.argmin()]:g}: the training set is not interpolated"
+            f"w*: no size of {curve.name} reaches an error of {threshold:g}; the smallest is "
+            f"{curve.y.min():.4g}, at w = {curve.x[curve.y.argmin()]:g}: the training set is not interpolated"
         )
     low, high = first(curve.low) or value, first(curve.high)
     top = float(curve.x[-1]) if high is None else high
     return Measurement(
-        name="w*", value=value, low=low, high=top, standard_error=(top - low) / (2 * stats.norm.ppf(0.975)),
-        n=curve.n, n_of=curve.n_of, unit="neurons", definition=curve.definition,
+        name="w*",
+        value=value,
+        low=low,
+        high=top,
+        standard_error=(top - low) / (2 * stats.norm.ppf(0.975)),
+        n=curve.n,
+        n_of=curve.n_of,
+        unit="neurons",
+        definition=curve.definition,
         how=f"smallest measured size with mean training error <= {threshold:g}; pointwise intervals inverted",
         details={"threshold": threshold, "open_above": high is None},
     )
@@ -212,8 +252,16 @@ def clones(width: int, w_star: Measurement) -> Measurement:
     """
     value = width / w_star.value
     return Measurement(
-        name="number of clones", value=value, low=width / w_star.high, high=width / w_star.low,
-        standard_error=value * w_star.standard_error / w_star.value, df=w_star.df, confidence=w_star.confidence,
-        n=w_star.n, n_of=w_star.n_of, how=f"W / w*; {w_star.how}", definition=w_star.definition,
+        name="number of clones",
+        value=value,
+        low=width / w_star.high,
+        high=width / w_star.low,
+        standard_error=value * w_star.standard_error / w_star.value,
+        df=w_star.df,
+        confidence=w_star.confidence,
+        n=w_star.n,
+        n_of=w_star.n_of,
+        how=f"W / w*; {w_star.how}",
+        definition=w_star.definition,
         details={"width": width, **w_star.details},
     )

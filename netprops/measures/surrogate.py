@@ -23,14 +23,16 @@ Floats = NDArray[np.float64]
 _STRENGTHS = np.geomspace(1e-12, 1.0, 25)
 
 
-def surrogates(first: Moments, second: Moments, *, count: int,
-               rng: np.random.Generator) -> list[tuple[Moments, Moments]]:
+def surrogates(
+    first: Moments, second: Moments, *, count: int, rng: np.random.Generator
+) -> list[tuple[Moments, Moments]]:
     """Return moments of surrogate features for two parts of the samples.
 
     Args:
         first: Moments of one part, of live units only.
         second: Moments of the other part.
-        count: Number of surrogates, each with halves and noise of its own; they are fitted on either part in turn.
+        count: Number of surrogates, each with halves and noise of its own; they are fitted on either part in
+            turn.
         rng: Source of halves and noise.
 
     Returns:
@@ -59,7 +61,7 @@ def clone_model(fit: Moments, score: Moments, rng: np.random.Generator) -> tuple
     """
     width = len(fit.mean)
     order = rng.permutation(width)
-    halves = (np.sort(order[: width // 2]), np.sort(order[width // 2:]))
+    halves = (np.sort(order[: width // 2]), np.sort(order[width // 2 :]))
     signal = np.zeros((width, width))
     held_out = np.zeros(width)
     for known, other in (halves, halves[::-1]):
@@ -72,7 +74,9 @@ def clone_model(fit: Moments, score: Moments, rng: np.random.Generator) -> tuple
     return signal, noise
 
 
-def _predict(fit: Moments, score: Moments, known: NDArray[np.intp], other: NDArray[np.intp]) -> tuple[Floats, Floats]:
+def _predict(
+    fit: Moments, score: Moments, known: NDArray[np.intp], other: NDArray[np.intp]
+) -> tuple[Floats, Floats]:
     """Return (known, other) ridge coefficients and held-out residual variances of the best strength."""
     values, vectors = linalg.eigh(fit.G[np.ix_(known, known)])
     rotated = vectors.T @ fit.G[np.ix_(known, other)]
@@ -89,7 +93,9 @@ def _predict(fit: Moments, score: Moments, known: NDArray[np.intp], other: NDArr
     return vectors @ A, np.maximum(squares, 0.0) / score.n
 
 
-def _surrogate(part: Moments, root: Floats, signal: Floats, noise: Floats, rng: np.random.Generator) -> Moments:
+def _surrogate(
+    part: Moments, root: Floats, signal: Floats, noise: Floats, rng: np.random.Generator
+) -> Moments:
     """Return moments of signal plus noise on the samples of one part."""
     spread = np.sqrt(noise)
     rank, width = root.shape[1], len(spread)

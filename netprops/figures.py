@@ -149,20 +149,19 @@ def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
         # Letters that DejaVu Sans lacks are set by the reader's own fonts; only their extent is guessed here.
         warnings.filterwarnings("ignore", message="Glyph")
         page, axes = _canvas()
-        if curves:
-            _axes(axes, figure, curves)
-            for curve, place in zip(curves, looks(curves), strict=True):
-                _curve(axes, curve, place)
-            _marks(axes, figure, curves)
-            _legend(axes, curves)
+        axes.set_visible(bool(curves))
         out = io.StringIO()
-        page.savefig(
-            out,
-            format="svg",
-            transparent=True,
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
-        _clear(axes)
+        try:
+            if curves:
+                _axes(axes, figure, curves)
+                for curve, place in zip(curves, looks(curves), strict=True):
+                    _curve(axes, curve, place)
+                _marks(axes, figure, curves)
+                _legend(axes, curves)
+            nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            page.savefig(out, format="svg", transparent=True, metadata=nothing)
+        finally:
+            _clear(axes)
     return compact(
         out.getvalue(),
         size=SIZE,
@@ -261,7 +260,7 @@ def _axes(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> Non
 
 def _curve(axes: Axes, curve: Curve, place: int) -> None:
     """Draw one curve; ``details["line"] = "dashed"`` makes it thin and dashed: a fit, a floor."""
-    colour = PALETTE[place]
+    colour, name = PALETTE[place], shortened(curve.name, 44)
     shown = drawable(curve.y, axes.get_yscale()) & drawable(curve.x, axes.get_xscale())
     x, y, low, high = curve.x[shown], curve.y[shown], curve.low[shown], curve.high[shown]
     many, drawn = len(x) > 32, curve.details.get("line") == "dashed"
@@ -271,7 +270,7 @@ def _curve(axes: Axes, curve: Curve, place: int) -> None:
         y,
         color=colour,
         marker="" if many or drawn else MARKERS[place],
-        label=shortened(curve.name, 44),
+        label=name if name[:1] != "_" else f"\u200b{name}",  # matplotlib hides names that begin so
         linestyle=DASHES[1] if drawn else DASHES[place] if many else "solid",
         linewidth=1.2 if drawn else 1.6,
         markeredgewidth=0,
@@ -299,9 +298,14 @@ def _marks(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> No
             axes.axvspan(start, end, color=MUTED, alpha=0.12, linewidth=0)
         edge, away = ("top", -3 - 14 * row) if start == end else ("bottom", 4)
         axes.annotate(
-            shortened(label, 36), (end if on_right else start, 1.0 if edge == "top" else 0.0), xycoords=across,
-            color=MUTED, xytext=(-4 if on_right else 4, away), textcoords="offset points",
-            ha="right" if on_right else "left", va=edge,
+            shortened(label, 36),
+            (end if on_right else start, 1.0 if edge == "top" else 0.0),
+            xycoords=across,
+            color=MUTED,
+            xytext=(-4 if on_right else 4, away),
+            textcoords="offset points",
+            ha="right" if on_right else "left",
+            va=edge,
         )
     for label, y in (figure.get("levels") or {}).items():
         if axes.get_yscale() != "log" or float(y) > 0:

@@ -75,7 +75,8 @@ class Reader:
         kind, about = self.page_of(test)
         href = f"{'subjects' if kind == 'subject' else 'families'}/{slug(about)}.html"
         file = test.file.rpartition("/")[2].removesuffix(".py").removeprefix("test_")
-        anchor = slug(f"{test.suite}-{file}-{test.name.removeprefix('test_')}".translate(str.maketrans("_.", "--")))
+        named = f"{test.suite}-{file}-{test.name.removeprefix('test_')}"
+        anchor = slug(re.sub("[_.]", "-", named))
         if (href, anchor) in self._taken:  # one test with several parameters for one network
             anchor = f"{anchor}-{slug(test.id)[-8:]}"
         self._taken.add((href, anchor))

@@ -68,9 +68,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
         "; did you mean 'mini'? known: mini, paper"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
-    return f"{hint} known: {', '.join(names) or 'none'}"
+    return f"{did_you_mean(name, names) or ';'} known: {', '.join(names) or 'none'}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question after the nearest known name; empty where none is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def families(scale: str | None = None, extra_dirs: Sequence[Path] = ()) -> tuple[Family, ...]:

@@ -10,7 +10,7 @@ from netprops.plugin.session import ITEM
 
 if TYPE_CHECKING:
     from netprops.plugin.expectations import Expectations
-    from netprops.plugin.family import FamilyUnderTest
+    from netprops.plugin.family_under_test import FamilyUnderTest
     from netprops.plugin.item import PropertyItem
     from netprops.subject import Subject
 

@@ -19,7 +19,7 @@ from netprops.content import content, from_wheel
 from netprops.errors import MissingDataError
 from netprops.plugin.controller import PAYLOAD
 from netprops.plugin.expectations import Expectations, VerdictFailure
-from netprops.plugin.family import FamilyUnderTest
+from netprops.plugin.family_under_test import FamilyUnderTest
 from netprops.plugin.selection import ExpectedFailure, Wanted
 from netprops.plugin.session import OUTCOME
 

@@ -7,7 +7,7 @@ Words: the *target* of a property test is one network (a spec) or one family; a 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -70,11 +70,11 @@ def widest(family: Family, variant: str | None) -> tuple[Spec, ...]:
     return tuple(spec for spec in specs if spec.width == width)
 
 
-def wanted(marks: Sequence[pytest.Mark], known_families: Iterable[str]) -> Wanted:
+def wanted_by(test: pytest.Item, known_families: Iterable[str]) -> Wanted:
     """Return what the markers of a test ask for; the closest to the function wins.
 
     Args:
-        marks: The test's markers, the closest first.
+        test: The test, or the definition from which pytest makes several.
         known_families: Names of all families at any scale.
 
     Raises:
@@ -82,7 +82,7 @@ def wanted(marks: Sequence[pytest.Mark], known_families: Iterable[str]) -> Wante
     """
     names = [field.name for field in fields(Wanted)]
     arguments: dict[str, Any] = {}
-    for mark in reversed(marks):
+    for mark in reversed(list(test.iter_markers("netprops"))):
         if mark.args:
             raise UsageError(f"the marker netprops takes named arguments only, got {mark.args!r}")
         arguments |= mark.kwargs

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from netprops.plugin.item import PropertyItem
     from netprops.plugin.mailbox import Mailbox
     from netprops.plugin.progress import Screen, Sink
-    from netprops.plugin.selection import Wanted
     from netprops.subject import Subject
     from netprops.zoo import Zoo
 
@@ -83,19 +82,19 @@ class PropertySession:
         """The families of the run's scale."""
         return tuple(one for one in self.known_families if one.scale == self.options.scale)
 
-    def wanted(self, definition: pytest.Item) -> Wanted:
-        """Return what the markers of a test ask for."""
-        from netprops.plugin.selection import wanted
-
-        return wanted(list(definition.iter_markers("netprops")), {one.name for one in self.known_families})
-
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Run a marked test once for every target; a marker that makes no sense is a collection error."""
+        from netprops.plugin.selection import wanted_by
+
         try:
-            wanted = self.wanted(metafunc.definition)
+            families = self.families
+        except UsageError:
+            return  # `collected` refuses the whole run for it, once
+        try:
+            wanted = wanted_by(metafunc.definition, {one.name for one in self.known_families})
             if wanted.fixture not in metafunc.fixturenames:
                 raise UsageError(f"a test on={wanted.on!r} must ask for the fixture {wanted.fixture!r}")
-            targets = wanted.targets(self.families)
+            targets = wanted.targets(families)
         except UsageError as error:
             pytest.fail(f"{metafunc.definition.nodeid}: {error}", pytrace=False)
         metafunc.parametrize(wanted.fixture, targets, ids=[target.id for target in targets], indirect=True)
@@ -192,16 +191,18 @@ class PropertySession:
         """Take in all collected tests, before any is deselected, and mark expected failures.
 
         Raises:
-            UsageError: If an entry of ``xfails.toml`` is wrong or matches no test.
+            UsageError: If the environment, a fixture or an entry of ``xfails.toml`` is wrong, or such an
+                entry matches no test.
         """
         from netprops.plugin.item import PropertyItem
-        from netprops.plugin.selection import ExpectedFailure, expected_failures
+        from netprops.plugin.selection import ExpectedFailure, expected_failures, wanted_by
 
+        known = {one.name for one in self.known_families}
         found: list[PropertyItem] = []
         for item in items:
             if not isinstance(item, pytest.Function) or item.get_closest_marker("netprops") is None:
                 continue
-            wanted = self.wanted(item)
+            wanted = wanted_by(item, known)
             target: Any = item.callspec.params.get(wanted.fixture) if hasattr(item, "callspec") else None
             if hasattr(target, "id"):  # pytest gives a test without targets a placeholder, and skips it
                 item.stash[ITEM] = PropertyItem(item, wanted, target, self)
@@ -306,14 +307,14 @@ class PropertySession:
 
 def _nothing_matches(expression: str, items: Sequence[PropertyItem]) -> str:
     """Return the answer to an expression that selects nothing: the ids that it could have named."""
-    from netprops.content import nearest
+    from netprops.content import did_you_mean
 
     ids = sorted({one.target.id for one in items})
     words = [word for word in expression.replace("(", " ").replace(")", " ").split()
              if word not in ("and", "or", "not")]
     parts = {part for one in ids for part in (one, *one.split("-"))}
     unknown = [word for word in words if not any(word.lower() in one.item.name.lower() for one in items)]
-    hint = nearest(unknown[0], parts).partition("; known")[0].rstrip(";") if unknown else ""
-    what = f"no test matches {expression!r}"
-    return f"{what}: {unknown[0]!r} is in no name{hint}. Known: {', '.join(ids)}" if unknown else (
-        f"{what}. Known: {', '.join(ids)}")
+    answer = f"no test matches {expression!r}"
+    if unknown:
+        answer += f": {unknown[0]!r} is in no name{did_you_mean(unknown[0], parts)}"
+    return f"{answer}{'' if answer.endswith('?') else '.'} Known: {', '.join(ids)}"

@@ -27,12 +27,12 @@ def header(options: Options, *, device: str, cache: str, tests: int, rows: Seque
         rows: What the zoo plans: one row a network.
     """
     missing = [row for row in rows if not row.cached]
-    work = f"{len(rows)} networks needed, {len(rows) - len(missing)} cached"
+    work = f"networks: {len(rows)} needed, {len(rows) - len(missing)} cached"
     if missing:
         seconds = sum(row.seconds for row in missing)
         work += f", {len(missing)} to train in about {duration(seconds)}"
     return (
-        f"netprops: {tests} property tests at scale {options.scale} on {device}: {work}\n"
+        f"netprops: scale {options.scale}, device {device}, property tests: {tests}; {work}\n"
         f"netprops: cache {cache}, data {options.data_root or 'only what the dependencies ship'}"
     )
 
@@ -44,12 +44,12 @@ def summarize(reporter: Any, recorder: Recorder) -> None:
         return
     suites = sorted({test.suite for test in record.tests})
     for suite in suites:
-        reporter.section(f"netprops: {suite}", sep="=")
+        reporter.write_sep("=", f"netprops: {suite}")
         _table(reporter, [test for test in record.tests if test.suite == suite])
-    reporter.section("netprops", sep="=")
+    reporter.write_sep("=", "netprops")
     counts = ", ".join(f"{count} {name}" for name, count in record.summary.outcomes.items() if count)
-    ran = f"{len(record.tests)} of {record.summary.selected} property tests"
-    reporter.write_line(f"{ran}: {counts or 'none came to an end'}")
+    ran = f"property tests: {len(record.tests)} of {record.summary.selected} ran"
+    reporter.write_line(f"{ran}: {counts}" if counts else ran)
     for test, expectation in _promoted(record):
         reporter.write_line(f"FAIL by the whole run's budget: {test.id}: {expectation.sentence}", red=True)
     for sentence in record.summary.missing:
@@ -75,24 +75,24 @@ def _table(reporter: Any, tests: Sequence[TestRecord]) -> None:
     widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(4)]
     for row in [titles, *rows]:
         cells = "  ".join(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True))
-        colour = {} if row is titles else {_COLOURS.get(row[4].split()[0], "red"): True}
+        colour = {} if row is titles else {_COLOURS.get(row[4].split()[0].rstrip(":"), "red"): True}
         reporter.write(cells + "  ")
         reporter.write_line(row[4], **colour)
 
 
 def _rows(test: TestRecord) -> list[tuple[str, str, str, str, str]]:
     subject = test.id.rpartition("[")[2].rstrip("]")
-    if not test.expectations:
-        reason = f" ({test.reason})" if test.reason else ""
-        return [(subject, test.name.removeprefix("test_"), "", "", f"{test.outcome}{reason}")]
     rows = []
+    if not test.expectations or test.outcome == "ERROR":
+        reason = f": {test.reason}" if test.reason else ""
+        rows.append((subject, test.name.removeprefix("test_"), "", "", f"{test.outcome}{reason}"))
     for one in test.expectations:
         measured, bound = one.measurement, one.bound
         value = f"{measured.value:.4g}"
         if measured.low != measured.high:
             value += f" [{measured.low:.4g}, {measured.high:.4g}]"
         verdict = str(one.outcome)
-        if test.outcome in ("XFAIL", "XPASS", "ERROR"):
+        if test.outcome in ("XFAIL", "XPASS"):
             verdict = f"{test.outcome} ({verdict})"
         limits = Bound(at_least=bound.at_least, at_most=bound.at_most, source=bound.source)
         rows.append((subject, measured.name, f"{value} {measured.unit}".strip(), str(limits), verdict))

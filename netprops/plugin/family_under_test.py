@@ -71,7 +71,7 @@ class FamilyUnderTest:
         Args:
             seed: The seed.
             threshold: Largest training error, as a fraction, at which a network counts as interpolating; the
-                default is that of Doimo et al. 2022, section 2.
+                default is that of w*, of Doimo et al. 2022.
         """
         specs = [one for one in self.declaration.specs() if one.seed == seed]
         return [one for one in self._hand(specs) if one.error("train") <= threshold]

@@ -1,0 +1,3 @@
+"""Fixtures of all tests of the engine."""
+
+pytest_plugins = "pytester"

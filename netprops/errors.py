@@ -16,6 +16,10 @@ class MissingDataError(NetpropsError):
     """A data set is not where netprops looks for it; tests that need it are skipped with this message."""
 
 
+class DamagedDataError(NetpropsError):
+    """A data set is there but is not what it should be: cut off, unreadable, of another size."""
+
+
 class MeasurementError(NetpropsError):
     """A measurement cannot be made: NaN activations, too few samples, a constant layer."""
 

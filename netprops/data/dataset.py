@@ -1,0 +1,181 @@
+"""A data set in memory: two parts, how its inputs are prepared, and a digest of every bit of it.
+
+Words: N samples; *images* are (N, C, H, W) uint8, *vectors* (N, d) float32; *labels* are classes 0 … C-1
+(int64) or the parity -1 and +1 (float32); to *prepare* images is to bring each channel to mean 0 and variance
+1 over the training part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netprops.durable import canonical, digest_of
+from netprops.errors import DamagedDataError
+
+if TYPE_CHECKING:
+    import torch
+
+_BLOCK = 2048  # images at a time: their histogram needs 8 bytes a pixel
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set.
+
+    Args:
+        inputs: (N, C, H, W) uint8 images, or (N, d) float32 vectors.
+        labels: (N,) int64 classes, or (N,) float32 of -1 and +1.
+    """
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+
+    @classmethod
+    def of_arrays(cls, inputs: NDArray[Any], labels: NDArray[Any]) -> Split:
+        """Return a part that shares memory with two arrays."""
+        import torch
+
+        return cls(torch.from_numpy(inputs), torch.from_numpy(labels))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over type, shape and bytes of inputs and labels."""
+        return digest_of(canonical([_array_digest(t.numpy()) for t in (self.inputs, self.labels)]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dataset:
+    """A data set.
+
+    Args:
+        name: Name in the registry.
+        train: What networks are trained on.
+        test: What they are judged on.
+        task: ``"classification"``, or ``"parity"`` with labels -1 and +1 and one output.
+        classes: Names of the classes, in the order of the labels; for parity those of -1 and +1.
+        mean: Mean of each channel over the training part, in units of 0 … 1 for the full range of uint8; None
+            for vectors.
+        std: Standard deviation of each channel, likewise; 1 for a channel that is constant.
+
+    Raises:
+        DamagedDataError: If the parts do not fit each other or the labels do not fit the classes.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    task: Literal["classification", "parity"]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            split: Split = getattr(self, part)
+            if len(split.inputs) != len(split.labels):
+                raise DamagedDataError(
+                    f"{self.name}: the {part} part has {len(split.inputs)} inputs and {len(split.labels)} "
+                    "labels"
+                )
+            if tuple(split.inputs.shape[1:]) != self.input_shape:
+                raise DamagedDataError(
+                    f"{self.name}: samples of the {part} part have shape {tuple(split.inputs.shape[1:])}, "
+                    f"those of the train part {self.input_shape}"
+                )
+            known = np.array([-1, 1]) if self.task == "parity" else np.arange(len(self.classes))
+            found = np.unique(split.labels.numpy())
+            if not np.isin(found, known).all():
+                raise DamagedDataError(
+                    f"{self.name}: the {part} part has labels {found.tolist()}, expected only "
+                    f"{known.tolist()}"
+                )
+
+    @classmethod
+    def of_images(
+        cls, name: str, train: Split, test: Split, *, classes: tuple[str, ...]
+    ) -> Dataset:
+        """Return a classification of images; mean and standard deviation come from its training part."""
+        mean, std = channel_statistics(train.inputs.numpy())
+        return cls(
+            name=name, train=train, test=test, task="classification", classes=classes, mean=mean, std=std
+        )
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs that a network for it needs: one a class, or one real number for parity."""
+        return 1 if self.task == "parity" else len(self.classes)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample: (C, H, W) or (d,)."""
+        return tuple(self.train.inputs.shape[1:])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over both parts (type, shape and bytes), classes, task and normalisation; not the name."""
+        return digest_of(canonical({
+            "train": self.train.digest, "test": self.test.digest, "task": self.task, "classes": self.classes,
+            "mean": self.mean, "std": self.std,
+        }))
+
+    def prepare(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what a network is given for raw inputs.
+
+        Args:
+            inputs: (B, C, H, W) uint8 images or (B, d) float32 vectors of this data set, on any device.
+
+        Returns:
+            float32 on the device of ``inputs``: images normalised channel by channel, vectors as they are.
+        """
+        values = inputs.float()
+        if self.mean is None or self.std is None:
+            return values
+        shape = (-1, 1, 1)
+        mean = values.new_tensor([255 * m for m in self.mean]).reshape(shape)
+        std = values.new_tensor([255 * s for s in self.std]).reshape(shape)
+        return (values - mean) / std
+
+
+def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel, exactly, from its histogram.
+
+    Args:
+        images: (N, C, H, W) uint8.
+
+    Returns:
+        Two tuples of C floats in units of 0 … 1 for the full range; a constant channel gets deviation 1.
+
+    Raises:
+        DamagedDataError: If there is no pixel.
+    """
+    if not images.size:
+        raise DamagedDataError(f"images of shape {images.shape} have no mean, expected at least one pixel")
+    channels = images.shape[1]
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    for start in range(0, len(images), _BLOCK):
+        block = images[start : start + _BLOCK]
+        for c in range(channels):
+            counts[c] += np.bincount(block[:, c].ravel(), minlength=256)
+    mean, std = [], []
+    for channel in counts.tolist():  # Python's integers: the squares of these sums need more than 64 bits
+        total = sum(channel)
+        first = sum(count * level for level, count in enumerate(channel))
+        second = sum(count * level**2 for level, count in enumerate(channel))
+        mean.append(first / total / 255)
+        std.append(math.sqrt(second * total - first**2) / total / 255 or 1.0)
+    return tuple(mean), tuple(std)
+
+
+def _array_digest(array: NDArray[Any]) -> list[object]:
+    whole = np.ascontiguousarray(array)
+    return [whole.dtype.str, list(whole.shape), hashlib.sha256(whole.data).hexdigest()]

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+
+from netprops.data import Dataset, Split
+from netprops.data.dataset import channel_statistics
+from netprops.errors import DamagedDataError
+
+
+def split(n=10, seed=0, classes=3, shape=(2, 4, 4)):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
+    return Split.of_arrays(images, rng.integers(0, classes, n))
+
+
+def dataset(**changes):
+    parts = {"train": split(), "test": split(6, seed=1), "classes": ("a", "b", "c"), **changes}
+    return Dataset.of_images("random", parts["train"], parts["test"], classes=parts["classes"])
+
+
+def test_prepared_training_images_have_mean_0_and_variance_1_in_each_channel():
+    data = dataset()
+    prepared = data.prepare(data.train.inputs)
+    assert prepared.dtype == torch.float32
+    torch.testing.assert_close(prepared.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(prepared.std((0, 2, 3), correction=0), torch.ones(2), atol=1e-5, rtol=0)
+
+
+def test_the_test_part_is_prepared_by_the_training_parts_statistics():
+    data = dataset()
+    images = data.test.inputs.double() / 255
+    mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (data.mean, data.std))
+    expected = ((images - mean) / std).float()
+    torch.testing.assert_close(data.prepare(data.test.inputs), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_vectors_are_prepared_as_they_are():
+    part = Split(torch.randn(4, 3), torch.tensor([1.0, -1.0, 1.0, 1.0]))
+    data = Dataset(name="v", train=part, test=part, task="parity", classes=("even", "odd"))
+    assert torch.equal(data.prepare(part.inputs), part.inputs)
+    assert data.outputs == 1
+    assert data.input_shape == (3,)
+
+
+def test_statistics_are_exact_where_the_sums_need_more_than_64_bits():
+    bright = np.full((3000, 1, 256, 64), 255, dtype=np.uint8)
+    bright[::2] = 253
+    mean, std = channel_statistics(bright)
+    assert mean == (254 / 255,)
+    assert std == (1 / 255,)
+
+
+def test_a_constant_channel_is_only_shifted():
+    images = np.zeros((3, 2, 2, 2), dtype=np.uint8)
+    images[:, 1] = np.arange(4, dtype=np.uint8).reshape(2, 2)
+    _, std = channel_statistics(images)
+    assert std == (1.0, np.sqrt(1.25) / 255)
+    with pytest.raises(DamagedDataError, match="have no mean"):
+        channel_statistics(images[:0])
+
+
+def changed(tensor):
+    other = tensor.clone()
+    other.view(torch.uint8).reshape(-1)[-1] ^= 1
+    return other
+
+
+def test_the_digest_shows_every_change_and_nothing_else():
+    one = dataset()
+    assert one.digest == dataset().digest
+    assert len(one.digest) == 64
+    train, test = one.train, one.test
+    others = {
+        "a pixel": dataset(train=Split(changed(train.inputs), train.labels)),
+        "a test pixel": dataset(test=Split(changed(test.inputs), test.labels)),
+        "a label": dataset(train=Split(train.inputs, train.labels.flip(0))),
+        "the order": dataset(train=Split(train.inputs.flip(0), train.labels.flip(0))),
+        "the shape": dataset(
+            train=Split(train.inputs.reshape(10, 2, 2, 8), train.labels),
+            test=Split(test.inputs.reshape(6, 2, 2, 8), test.labels),
+        ),
+        "the parts": dataset(train=test, test=train),
+        "a class": dataset(classes=("a", "b", "d")),
+    }
+    digests = {name: other.digest for name, other in others.items()}
+    assert len({one.digest, *digests.values()}) == 1 + len(others), digests
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": ("a", "b")}, r"the train part has labels \[0, 1, 2\], expected only \[0, 1\]"),
+        ({"test": split(shape=(2, 3, 4))}, r"of the test part have shape \(2, 3, 4\), .* \(2, 4, 4\)"),
+        ({"test": Split(split().inputs, split(6).labels)}, "the test part has 10 inputs and 6 labels"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(changes, words):
+    with pytest.raises(DamagedDataError, match=words):
+        dataset(**changes)
+
+
+def test_parity_has_labels_of_both_signs_only():
+    part = Split(torch.zeros(2, 3), torch.tensor([0.0, 1.0]))
+    with pytest.raises(DamagedDataError, match=r"labels \[0.0, 1.0\], expected only \[-1, 1\]"):
+        Dataset(name="p", train=part, test=part, task="parity", classes=("even", "odd"))

@@ -1,0 +1,88 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from netprops import models
+from netprops.errors import UsageError
+
+
+def test_names_are_sorted_and_import_no_torch():
+    code = "import sys, netprops.models as m; print(m.names(), 'torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "('fc5', 'wrn28') False"
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    monkeypatch.setattr(models, "_REGISTRY", dict(models._REGISTRY))
+
+    @models.register("tiny")
+    class Tiny(nn.Module):
+        def __init__(self, *, width, inputs, outputs, bias=True):
+            super().__init__()
+            self.readout = nn.Linear(inputs[0], outputs, bias=bias)
+
+    return Tiny
+
+
+def test_an_architecture_of_the_users_own_is_listed_and_built(registered):
+    assert "tiny" in models.names()
+    network = models.build("tiny", width=1, inputs=(3,), outputs=2, bias=False)
+    assert isinstance(network, registered)
+    assert network.readout.bias is None
+
+
+@pytest.mark.parametrize("name", ["tiny", "fc5"])
+def test_a_name_is_given_once(registered, name):
+    with pytest.raises(UsageError, match=f"architecture '{name}' is registered already"):
+        models.register(name)(registered)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("fc6", {}, "architecture 'fc6' is not known; did you mean 'fc5'"),
+        ("zzz", {}, "architecture 'zzz' is not known; it is one of fc5, wrn28"),
+        ("fc5", {"width": 0}, "the width is 0, expected a positive finite number"),
+        ("fc5", {"width": float("nan")}, "the width is nan"),
+        ("fc5", {"width": 3.5}, "3.5 units, expected a whole number"),
+        ("fc5", {"width": 0.5}, "0.5 units, expected a whole number"),
+        ("fc5", {"outputs": 0}, "0 outputs, expected at least 1"),
+        ("fc5", {"inputs": ()}, r"samples of shape \(\)"),
+        ("fc5", {"depth": 3}, "unexpected keyword argument 'depth'; it takes"),
+        ("wrn28", {"width": 1 / 32}, "gives 0.5 channels in the first group"),
+        ("wrn28", {"width": 0.3}, "gives 4.8 channels in the first group"),
+        ("wrn28", {"width": 1}, r"samples of shape \(10,\), expected images"),
+        ("wrn28", {"width": 1, "inputs": (2, 8, 8)}, "1 or 3 channels"),
+        ("wrn28", {"width": 1, "inputs": (1, 8, 7)}, "at least 8×8 pixels"),
+    ],
+)
+def test_what_cannot_be_built_is_said(name, changes, words):
+    with pytest.raises(UsageError, match=words):
+        models.build(name, **{"width": 8, "inputs": (10,), "outputs": 1, **changes})
+
+
+@pytest.mark.parametrize(("name", "width", "inputs"), [("fc5", 8, (10,)), ("wrn28", 0.25, (1, 8, 8))])
+def test_weights_follow_from_the_seed_of_torch_alone(name, width, inputs):
+    def weights(seed):
+        torch.manual_seed(seed)
+        return models.build(name, width=width, inputs=inputs, outputs=2).state_dict()
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["readout.weight"], other["readout.weight"])
+
+
+@pytest.mark.parametrize(("name", "width", "inputs"), [("fc5", 8, (10,)), ("wrn28", 0.25, (1, 8, 8))])
+def test_the_readout_reads_the_features(name, width, inputs):
+    network = models.build(name, width=width, inputs=inputs, outputs=3).eval()
+    seen = []
+    network.get_submodule(network.features_layer).register_forward_hook(lambda m, i, o: seen.append(o))
+    with torch.no_grad():
+        outputs = network(torch.randn(4, *inputs))
+        readout = network.get_submodule(network.readout_layer)
+        assert seen[0].shape == (4, network.feature_width)
+        assert torch.equal(readout(seen[0]), outputs)

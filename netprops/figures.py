@@ -286,7 +286,10 @@ def _marks(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> No
     """Draw lines, levels and bands with their names beside them."""
     across, up = axes.get_xaxis_transform(), axes.get_yaxis_transform()
     middle = axes.transAxes.inverted()
-    marks = [(label, float(x), float(x)) for label, x in (figure.get("lines") or {}).items()]
+    marks = [
+        (label if re.search(r"\d", label) else f"{label} = {number(float(x))}", float(x), float(x))
+        for label, x in (figure.get("lines") or {}).items()
+    ]
     marks += [(label, float(a), float(b)) for label, (a, b) in (figure.get("bands") or {}).items()]
     for row, (label, start, end) in enumerate(marks):
         if axes.get_xscale() == "log" and min(start, end) <= 0:

@@ -76,7 +76,7 @@ def test_a_figure_shows_its_curves_axes_ticks_and_marks() -> None:
         figure(
             curve("test"),
             curve("training", y=(0.3, 0.05, 0.004, 0.001)),
-            lines={"w* = 8": 8},
+            lines={"w* = 8": 8, "knee": 4},
             levels={"floor": 0.002},
             bands={"below w*": (2, 8)},
         )
@@ -85,6 +85,7 @@ def test_a_figure_shows_its_curves_axes_ticks_and_marks() -> None:
         "test",
         "training",
         "w* = 8",
+        "knee = 4",
         "floor",
         "below w*",
         "chunk size w (neurons)",

@@ -74,7 +74,7 @@ class Cache:
     def __init__(self, root: Path, *, remote: str | None = None, lock: bool = True) -> None:
         self.root = Path(root).expanduser().absolute()
         self.remote = Remote(remote) if remote else None
-        self._locks = lock
+        self.locks = lock
         self._sound: dict[str, object] = {}
 
     def check(self, needed: int = 0) -> None:
@@ -195,7 +195,7 @@ class Cache:
         Yields:
             Whether it is claimed; without locks always True.
         """
-        if not self._locks:
+        if not self.locks:
             yield True
             return
         place = self.root / "locks"
@@ -217,7 +217,7 @@ class Cache:
 
         Without locks every process has its own, so that none disturbs another.
         """
-        own = "" if self._locks else f"-{os.getpid()}"
+        own = "" if self.locks else f"-{os.getpid()}"
         path = self.root / "work" / f"{_checked(key)}{own}"
         if make:
             path.mkdir(parents=True, exist_ok=True)

@@ -1,25 +1,28 @@
 """From a spec to a trained network, through the cache: first decide, then act.
 
 Words: a *spec* names a network; its *key* is a digest of everything that decides its weights; it is *ready*
-when a sound entry lies in the cache; a *relative* is a network of the same architecture, data and kind of
-device.
+when a sound entry lies in the cache; a *companion* is a second process that trains networks of the same plan.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netprops import durable
+from netprops import durable, plan
 from netprops.cache import Cache
 from netprops.declaration import Spec
 from netprops.entry import Entry
+from netprops.errors import MissingDataError, TrainingError
+from netprops.plan import PlanRow
 from netprops.subject import Subject, weights_file
 from netprops.training.progress import Progress
 
@@ -27,46 +30,28 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from netprops.companion import Companion
     from netprops.data import Dataset
 
 log = logging.getLogger("netprops")
 
-_STEP_FORWARDS = 3.0  # a step costs three forward passes: the backward pass has two products for each one
-_EFFICIENCY = 0.4  # of the rate of a large matrix product, where no relative tells what is reached
-
-
-@dataclass(frozen=True)
-class PlanRow:
-    """What building one network would take.
-
-    Args:
-        id: Its id.
-        key: Its key.
-        cached: Whether it is there already.
-        parameters: Trained numbers.
-        epochs: Epochs of its recipe.
-        bytes: Disk for weights, snapshots and the features of its last layer.
-        seconds: Estimated time of its training; 0 where it is cached.
-    """
-
-    id: str
-    key: str
-    cached: bool
-    parameters: int
-    epochs: int
-    bytes: int
-    seconds: float
+_LOOK_SECONDS = 0.2  # between two looks at what another process holds
 
 
 class Zoo:
     """Trained networks by spec, built where they are missing.
 
+    On a CPU each network is trained by one thread, because another number of threads gives other last bits:
+    results do not depend on how many processes share the work.
+
     Args:
         cache: Where they are kept.
         data_root: Where data sets are looked for; None for those that need no files.
         device: Name of the device, or the device itself.
-        progress: Called while a network trains.
+        progress: Called while a network trains, here or, while this process waits, in a companion.
         download: Whether missing data may be downloaded.
+        companions: Processes beside this one that train what is missing, on a CPU with locks only; 0 where
+            others share the work anyway.
 
     Raises:
         UsageError: If the device is not there.
@@ -74,13 +59,15 @@ class Zoo:
 
     def __init__(
         self, cache: Cache, *, data_root: Path | None = None, device: str | torch.device = "auto",
-        progress: Callable[[Progress], None] | None = None, download: bool = False,
+        progress: Callable[[Progress], None] | None = None, download: bool = False, companions: int = 0,
     ) -> None:
         from netprops.training.device import resolve
 
         self.cache, self.data_root, self.download = cache, data_root, download
         self.device = resolve(device) if isinstance(device, str) else device
         self.progress = progress
+        self._wanted_companions = companions if self.device.type == "cpu" else 0
+        self._companions: list[Companion] = []
         self._datasets: dict[str, Dataset] = {}
         self._subjects: dict[str, Subject] = {}
 
@@ -99,7 +86,7 @@ class Zoo:
         return self._datasets[name]
 
     def key(self, spec: Spec) -> str:
-        """Return the key of a network: SHA-256 of recipe, seed, data, code, torch's version, device."""
+        """Return the key: SHA-256 of recipe, seed, data, code, torch's version and kind of device."""
         return durable.digest_of(durable.canonical(self._decisive(spec)))
 
     def ready(self, spec: Spec) -> bool:
@@ -107,7 +94,7 @@ class Zoo:
         return self.cache.find(self.key(spec)) is not None
 
     def ensure(self, specs: Iterable[Spec], others: Iterable[Spec] = ()) -> None:
-        """Build what is missing.
+        """Build what is missing, wide networks first.
 
         What another process is building is not built twice: meanwhile missing networks of ``others`` are
         built, and only when nothing is left to do it is waited for. A training that a kill left behind is
@@ -123,26 +110,36 @@ class Zoo:
             TrainingError: If a training fails.
         """
         missing = self._missing(specs)
-        later: dict[str, Spec] | None = None
+        if not missing:
+            return
+        self.cache.check()
+        later = self._missing(others, forgiving=True)
+        later = {key: spec for key, spec in later.items() if key not in missing}
+        self._call_companions([*missing.values(), *later.values()])
+        said = False
         while missing:
-            if self._build_first(missing):
+            if self._build_one(missing):
                 continue
-            if later is None:
-                later = {key: spec for key, spec in self._missing(others).items() if key not in missing}
-            if self._build_first(later, limit=1):
-                continue
-            key, spec = next(iter(missing.items()))
-            log.info("waiting for %s, which another process trains", spec.id)
-            with self.cache.claim(key):
-                self._build(key, spec)
-            del missing[key]
+            with suppress(TrainingError):  # whoever needs that network meets the error
+                if self._build_one(later):
+                    continue
+            if not said:
+                said = True
+                log.info("waiting for networks that others train: %s", [spec.id for spec in missing.values()])
+            self._show_companions()
+            time.sleep(_LOOK_SECONDS)
+
+    def offer(self, spec: Spec) -> None:
+        """Build one network if it is missing and nobody else is building it."""
+        self._build_one(self._missing([spec]))
 
     def subject(self, spec: Spec) -> Subject:
         """Return a trained network, building it if it is missing; the same object for the same spec."""
         key = self.key(spec)
-        entry = self.cache.find(key)
-        if entry is None or key not in self._subjects or self._subjects[key].spec != spec:
+        if self.cache.find(key) is None:
             self.ensure([spec])
+            self._subjects.pop(key, None)
+        if key not in self._subjects or self._subjects[key].spec != spec:
             entry = self.cache.find(key)
             assert entry is not None
             self._subjects[key] = Subject(
@@ -153,92 +150,91 @@ class Zoo:
     def plan(self, specs: Iterable[Spec]) -> list[PlanRow]:
         """Return what building the networks would take, without building any: one row a key, in order."""
         rows: dict[str, PlanRow] = {}
-        relatives = self._relatives()
-        rate: float | None = None
+        clock = plan.Clock(self.cache.entries(), self.device)
         for spec in specs:
             key = self.key(spec)
             if key in rows:
                 continue
-            network, cost = self._outline(spec)
-            dataset, recipe = self.dataset(spec.family.data), spec.recipe
-            parameters = sum(parameter.numel() for parameter in network.parameters())
-            kept = len({*recipe.snapshots, recipe.epochs})
-            samples = len(dataset.train) + len(dataset.test)
-            size = _weight_bytes(network) * kept + 4 * samples * int(getattr(network, "feature_width", 0))
+            dataset = self.dataset(spec.family.data)
+            known = plan.outline(spec, dataset)
             cached = self.cache.peek(key) is not None
-            seconds = 0.0
-            if not cached:
-                known = relatives.get(self._kin(spec))
-                if known:
-                    flops, took = min(known, key=lambda pair: abs(pair[0] - cost))
-                    seconds = took * cost / flops
-                else:
-                    rate = rate or _measured_rate(self.device)
-                    seconds = cost / (rate * _EFFICIENCY)
-            rows[key] = PlanRow(spec.id, key, cached, parameters, recipe.epochs, size, seconds)
+            features = 4 * known.feature_width * (len(dataset.train) + len(dataset.test))
+            rows[key] = PlanRow(
+                id=spec.id, key=key, cached=cached, parameters=known.parameters, epochs=spec.recipe.epochs,
+                bytes=known.weight_bytes * plan.kept(spec) + features,
+                seconds=0.0 if cached else clock.seconds(plan.kin(spec, dataset, self.device), known.cost),
+            )
         return list(rows.values())
 
-    def _missing(self, specs: Iterable[Spec]) -> dict[str, Spec]:
-        return {key: spec for spec in specs if self.cache.find(key := self.key(spec)) is None}
+    def close(self) -> None:
+        """Let companions save their states and end; what they have not finished stays to be taken over."""
+        while self._companions:
+            self._companions.pop().dismiss()
+        atexit.unregister(self.close)
 
-    def _build_first(self, wanted: dict[str, Spec], limit: int | None = None) -> bool:
-        """Build what nobody holds, up to a limit; drop it from ``wanted``; return whether there was any."""
-        done = 0
-        for key, spec in list(wanted.items()):
+    def _missing(self, specs: Iterable[Spec], *, forgiving: bool = False) -> dict[str, Spec]:
+        """Return what the cache lacks, wide first; forgiving leaves out what lacks its data."""
+        found: dict[str, Spec] = {}
+        for spec in specs:
+            try:
+                key = self.key(spec)
+            except MissingDataError:
+                if not forgiving:
+                    raise
+                continue
+            if self.cache.find(key) is None:
+                found[key] = spec
+        return dict(sorted(found.items(), key=lambda pair: -pair[1].width))
+
+    def _build_one(self, wanted: dict[str, Spec]) -> bool:
+        """Build the first that nobody holds, drop it from ``wanted``, and return whether there was one."""
+        for key in list(wanted):
             with self.cache.claim(key, blocking=False) as mine:
-                if not mine:
-                    continue
-                self._build(key, spec)
-            del wanted[key]
-            done += 1
-            if done == limit:
-                break
-        return done > 0
+                if mine:
+                    self._build(key, wanted.pop(key))
+                    return True
+        return False
 
     def _build(self, key: str, spec: Spec) -> Entry:
         """Return the entry of a key that is claimed: found, fetched, or trained now."""
-        found = self.cache.find(key)
-        if found is None:
-            self.cache.check()
-            found = self.cache.fetch(key) or self._train(key, spec)
-        return found
+        return self.cache.find(key) or self.cache.fetch(key) or self._train(key, spec)
 
     def _train(self, key: str, spec: Spec) -> Entry:
         import safetensors.torch
         import torch
 
+        from netprops.training.device import threads
         from netprops.training.loop import TRAINING_VERSION, error_share, train
 
         dataset, recipe = self.dataset(spec.family.data), spec.recipe
-        network = self._initialised(spec)
-        kept = len({*recipe.snapshots, recipe.epochs})
+        known = plan.outline(spec, dataset)
         # Entry and workspace hold the snapshots; two states and one that is being written hold the weights
         # and up to two moments of the optimizer each.
-        self.cache.check(_weight_bytes(network) * (2 * kept + 3 * 3))
-        _, cost = self._outline(spec)
-        workspace = self.cache.workspace(key)
-        trained = train(
-            network, dataset, recipe, seed=spec.seed, device=self.device, state=workspace,
-            progress=self.progress, label=spec.id,
-        )
-        errors = {
-            part: error_share(network, dataset, getattr(dataset, part), device=self.device, recipe=recipe)
-            for part in ("train", "test")
-        }
+        self.cache.check(known.weight_bytes * (2 * plan.kept(spec) + 3 * 3))
+        network = self._initialised(spec)
+        with threads(1):
+            trained = train(
+                network, dataset, recipe, seed=spec.seed, device=self.device, label=spec.id,
+                state=self.cache.workspace(key), progress=self.progress,
+            )
+            train_error, test_error = (
+                error_share(network, dataset, split, device=self.device, recipe=recipe)
+                for split in (dataset.train, dataset.test)
+            )
         manifest = {
-            "id": spec.id, "family": spec.family.id, "decisive": self._decisive(spec), "kin": self._kin(spec),
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "features_layer": network.features_layer, "readout_layer": network.readout_layer,
-            "feature_width": int(network.feature_width),  # type: ignore[arg-type]
+            "id": spec.id, "family": spec.family.id, "decisive": self._decisive(spec),
+            "parameters": known.parameters, "features_layer": network.features_layer,
+            "readout_layer": network.readout_layer, "feature_width": known.feature_width,
             "snapshots": sorted(trained.snapshots), "history": [asdict(epoch) for epoch in trained.history],
-            "train_error": errors["train"], "test_error": errors["test"],
-            "flops": cost, "seconds": sum(epoch.seconds for epoch in trained.history),
+            "train_error": train_error, "test_error": test_error,
+            "kin": plan.kin(spec, dataset, self.device), "cost": known.cost,
+            "seconds": sum(epoch.seconds for epoch in trained.history),
             "origin": {
                 "how": "trained by netprops", "training_version": TRAINING_VERSION,
                 "torch": torch.__version__, "device": self.device.type, "data_digest": dataset.digest,
             },
             "machine": {
-                "device": _device_name(self.device), "threads": torch.get_num_threads(),
+                "device": _device_name(self.device), "threads": 1,
                 "system": platform.platform(), "python": platform.python_version(),
             },
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -253,37 +249,15 @@ class Zoo:
         return self.cache.publish(key, write, manifest)
 
     def _initialised(self, spec: Spec) -> nn.Module:
-        """Return the network as its seed initialises it: on the CPU, so that all devices start from the same."""
+        """Return the network as its seed draws it: on the CPU, so that all devices start from the same."""
         import torch
 
         from netprops.training.run import stream_seed
 
+        dataset = self.dataset(spec.family.data)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(stream_seed(spec.seed, "init"))
-            return self._made(spec)
-
-    def _made(self, spec: Spec) -> nn.Module:
-        from netprops import models
-
-        dataset = self.dataset(spec.family.data)
-        return models.build(
-            spec.family.architecture, width=spec.width, inputs=dataset.input_shape, outputs=dataset.outputs,
-            **spec.family.kwargs,
-        )
-
-    def _outline(self, spec: Spec) -> tuple[nn.Module, float]:
-        """Return the network without memory behind its weights, and the operations of its whole training."""
-        import torch
-        from torch.utils.flop_counter import FlopCounterMode
-
-        dataset = self.dataset(spec.family.data)
-        with torch.device("meta"), torch.no_grad():
-            network = self._made(spec).eval()
-            counter = FlopCounterMode(display=False)
-            with counter:
-                network(torch.empty(1, *dataset.input_shape))
-        samples = len(dataset.train) * spec.recipe.epochs
-        return network, float(counter.get_total_flops()) * samples * _STEP_FORWARDS
+            return plan.make(spec, dataset)
 
     def _decisive(self, spec: Spec) -> dict[str, Any]:
         import torch
@@ -296,42 +270,21 @@ class Zoo:
             "device": self.device.type,
         }
 
-    def _kin(self, spec: Spec) -> str:
-        digest = self.dataset(spec.family.data).digest
-        return f"{spec.family.architecture} {digest[:12]} {self.device.type}"
+    def _call_companions(self, specs: list[Spec]) -> None:
+        """Start companions when there is more than one network to build; they stay until all is built."""
+        from netprops.companion import Companion
 
-    def _relatives(self) -> dict[str, list[tuple[float, float]]]:
-        """Return operations and seconds of what the cache holds, by kin."""
-        known: dict[str, list[tuple[float, float]]] = {}
-        for entry in self.cache.entries():
-            facts = entry.manifest
-            if facts.get("flops") and facts.get("seconds"):
-                known.setdefault(facts["kin"], []).append((facts["flops"], facts["seconds"]))
-        return known
+        self._companions = [companion for companion in self._companions if companion.works()]
+        count = min(self._wanted_companions, len(specs) - 1)
+        if count > 0 and not self._companions and self.cache.locks:
+            self._companions = [Companion(self, specs) for _ in range(count)]
+            atexit.register(self.close)
 
-
-def build(
-    zoo: Zoo, specs: Sequence[Spec], *, announce: Callable[[PlanRow], None] = lambda row: None
-) -> list[PlanRow]:
-    """Build networks one after the other.
-
-    Args:
-        zoo: Where they go.
-        specs: Which.
-        announce: Called with the row of each network after it is there.
-
-    Returns:
-        The plan as it was before.
-    """
-    rows = zoo.plan(specs)
-    for row, spec in zip(rows, {zoo.key(spec): spec for spec in specs}.values(), strict=True):
-        zoo.ensure([spec])
-        announce(row)
-    return rows
-
-
-def _weight_bytes(network: nn.Module) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    def _show_companions(self) -> None:
+        for companion in self._companions:
+            progress = companion.heard()
+            if progress is not None and self.progress is not None:
+                self.progress(progress)
 
 
 def _device_name(device: torch.device) -> str:
@@ -340,16 +293,3 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return platform.processor() or platform.machine()
-
-
-def _measured_rate(device: torch.device) -> float:
-    """Return floating-point operations a second of a matrix product of 512 x 512, the best of some."""
-    import torch
-
-    a = torch.ones(512, 512, device=device)
-    best = float("inf")
-    for _ in range(10):
-        began = time.perf_counter()
-        float((a @ a)[0, 0])
-        best = min(best, time.perf_counter() - began)
-    return 2 * 512**3 / best

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 # An excess below this many standard errors carries no weight.
 NOISE = 2.0
 # Exponents tried where the asymptote is fitted; the laws in question lie between 1/3 and 2.
-_EXPONENTS = np.arange(0.05, 5.0, 0.02)
+_EXPONENTS = np.arange(0.05, 5.0, 0.05)
 # More undefined resamples than this and the data do not determine the number.
 _MOST_UNDEFINED = 0.05
 # Replicates that the power law of the standard errors is worth, against the standard error of a size itself.
@@ -256,25 +256,24 @@ class Logs:
 def fit_asymptote(data: Excess) -> tuple[Floats, Floats]:
     """Return (1 + B,) exponents and limits of error = limit + A u^exponent by weighted least squares.
 
-    Every exponent of a grid leaves a linear problem with limit >= 0 and A > 0; a parabola through the best
-    three gives the exponent between them.
+    Every exponent of a grid leaves a linear problem with limit >= 0 and A > 0; finer grids follow.
 
     Raises:
         MeasurementError: If no exponent inside the grid is the curve's best.
     """
     squares = np.array([_linear(data, data.u**exponent)[1] for exponent in _EXPONENTS])
-    best = squares.argmin(axis=0)
-    if best[0] in (0, len(_EXPONENTS) - 1):
+    exponents = _EXPONENTS[squares.argmin(axis=0)]
+    if exponents[0] in (_EXPONENTS[0], _EXPONENTS[-1]):
         raise MeasurementError(
             f"power law of {data.name}: exponent and asymptote cannot both be fitted, the best exponent "
             f"is at the end of {_EXPONENTS[0]:g}..{_EXPONENTS[-1]:g}; give the asymptote"
         )
-    rows = np.arange(len(best))
-    inner = np.clip(best, 1, len(_EXPONENTS) - 2)
-    before, here, after = (squares[inner + step, rows] for step in (-1, 0, 1))
-    bend = before - 2 * here + after
-    step = np.where((bend > 0) & (inner == best), (before - after) / (2 * np.where(bend > 0, bend, 1.0)), 0.0)
-    exponents = _EXPONENTS[best] + np.clip(step, -1, 1) * (_EXPONENTS[1] - _EXPONENTS[0])
+    step = _EXPONENTS[1] - _EXPONENTS[0]
+    for _ in range(3):  # no parabola: the squares have a kink where the limit reaches 0
+        near = exponents + np.linspace(-step, step, 21)[:, None]
+        squares = np.array([_linear(data, data.u ** row[:, None])[1] for row in near])
+        exponents = near[squares.argmin(axis=0), np.arange(len(exponents))]
+        step /= 10
     return exponents, _linear(data, data.u ** exponents[:, None])[0]
 
 

@@ -23,8 +23,6 @@ Floats = NDArray[np.float64]
 _CONSTANT = 1e-12
 # Residual variance below this share of the unit's own is rounding: moments carry some 1e-13 of it.
 _EXACT = 1e-10
-# Beyond this condition number Cholesky's solution has fewer than three correct digits.
-_WORST_CONDITION = 1e13
 # The authors' code adds this to the denominator of a correlation.
 _REFERENCE_EPSILON = 1e-8
 
@@ -130,9 +128,9 @@ class Residuals:
 def solve(gram: Floats, right: Floats, ridge: float) -> Floats:
     """Return the solution A of (gram + ridge I) A = right, for a Gram matrix that may be singular.
 
-    The matrix is scaled to unit diagonal first. Where Cholesky fails or the matrix is too ill-conditioned,
-    as for dead or duplicated units, directions that rounding cannot tell from zero are left out (minimum
-    norm).
+    The matrix is scaled to unit diagonal first. Where Cholesky fails, as for dead or duplicated units,
+    directions that rounding cannot tell from zero are left out (minimum norm). Where it succeeds on a singular
+    matrix, the solution is large only along directions in which the units do not vary.
 
     Args:
         gram: (w, w) symmetric, positive semidefinite.
@@ -148,12 +146,10 @@ def solve(gram: Floats, right: Floats, ridge: float) -> Floats:
     np.fill_diagonal(scaled, (np.diag(gram) + ridge) * scale**2)
     factor, failed = linalg.lapack.dpotrf(scaled, lower=1)
     if not failed:
-        inverse_condition, _ = linalg.lapack.dpocon(factor, np.abs(scaled).sum(axis=0).max(), uplo="L")
-        if inverse_condition * _WORST_CONDITION > 1:
-            # Two products with the inverse factor: several times faster than substitution row by row.
-            inverse, _ = linalg.lapack.dtrtri(factor, lower=1)
-            inverse = np.tril(inverse) * scale
-            return np.asarray(inverse.T @ (inverse @ right))
+        # Two products with the inverse factor: several times faster than substitution row by row.
+        inverse, _ = linalg.lapack.dtrtri(factor, lower=1)
+        inverse = np.tril(inverse) * scale
+        return np.asarray(inverse.T @ (inverse @ right))
     values, vectors = linalg.eigh(scaled)
     kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
     basis = vectors[:, kept]

@@ -205,3 +205,15 @@ def test_a_well_conditioned_system_is_solved():
     x = rng.standard_normal((50, 6)) * np.geomspace(1e-3, 1e3, 6)
     gram, right = x.T @ x, rng.standard_normal((6, 2))
     np.testing.assert_allclose((gram + 0.5 * np.eye(6)) @ solve(gram, right, 0.5), right, atol=1e-9)
+
+
+@pytest.mark.parametrize("copies", [1, 6])
+def test_a_singular_fit_predicts_as_all_samples_do(copies):
+    """Of one copy among 12 units Cholesky sometimes succeeds, for its last pivot is rounding; of six it fails."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((60, 12))
+        x[:, 12 - copies :] = x[:, :6] @ rng.standard_normal((6, copies))
+        target = rng.standard_normal((60, 2))
+        expected = np.linalg.lstsq(x, target, rcond=1e-10)[0]
+        np.testing.assert_allclose(x @ solve(x.T @ x, x.T @ target, 0.0), x @ expected, atol=1e-8)

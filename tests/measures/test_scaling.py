@@ -104,6 +104,13 @@ def test_only_sizes_from_w_star_on_are_used():
     assert local_slope(kinked, 64, 512, rng=rng, asymptote=0.0).high < 0.55
 
 
+def test_a_fitted_asymptote_is_an_error_and_not_negative():
+    rng = np.random.default_rng(10)
+    found = [power_law(curve(rng, lambda x: x**-0.5), rng=rng, resamples=100) for _ in range(10)]
+    assert min(one.asymptote for one in found) == 0
+    assert sum(one.exponent.low <= 0.5 <= one.exponent.high for one in found) >= 8
+
+
 def test_an_uncertain_asymptote_widens_the_interval():
     law = curve(np.random.default_rng(5), lambda x: 0.05 + x**-0.5)
     limit = Measurement(

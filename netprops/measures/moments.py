@@ -129,8 +129,8 @@ def solve(gram: Floats, right: Floats, ridge: float) -> Floats:
     """Return the solution A of (gram + ridge I) A = right, for a Gram matrix that may be singular.
 
     The matrix is scaled to unit diagonal first. Where Cholesky fails, as for dead or duplicated units,
-    directions that rounding cannot tell from zero are left out (minimum norm). Where it succeeds on a singular
-    matrix, the solution is large only along directions in which the units do not vary.
+    directions that rounding cannot tell from zero are left out (minimum norm). Where it succeeds on a
+    singular matrix, the solution is large only along directions in which the units do not vary.
 
     Args:
         gram: (w, w) symmetric, positive semidefinite.

@@ -209,7 +209,7 @@ def test_a_well_conditioned_system_is_solved():
 
 @pytest.mark.parametrize("copies", [1, 6])
 def test_a_singular_fit_predicts_as_all_samples_do(copies):
-    """Of one copy among 12 units Cholesky sometimes succeeds, for its last pivot is rounding; of six it fails."""
+    """Of one copy among 12 units Cholesky sometimes succeeds: its last pivot is rounding. Of six it fails."""
     for seed in range(30):
         rng = np.random.default_rng(seed)
         x = rng.standard_normal((60, 12))

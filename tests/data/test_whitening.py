@@ -52,3 +52,10 @@ def test_too_few_samples_or_directions_are_refused():
     flat[:, 5:] = 7
     with pytest.raises(DamagedDataError, match="vary in fewer than 10 directions"):
         whitened(flat, [])
+
+
+def test_the_largest_entry_of_each_component_is_positive():
+    train = pixels()
+    values = whitened(train, [train], 4)[0].astype(np.float64)
+    directions = values.T @ (train - train.mean(0))  # proportional to the components
+    assert (directions[range(4), np.abs(directions).argmax(1)] > 0).all()

@@ -68,24 +68,31 @@ class Companion:
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         self._heard: queue.SimpleQueue[Progress] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def works(self) -> bool:
         """Return whether it has not come to its end."""
         return self._process.poll() is None
 
-    def heard(self) -> Progress | None:
-        """Return the last progress that it told since the last call, or None."""
-        last = None
-        while not self._heard.empty():
-            last = self._heard.get()
+    def heard(self, seconds: float) -> Progress | None:
+        """Return the last progress that it told since the last call; wait for one a while, then return None."""
+        try:
+            last = self._heard.get(timeout=seconds)
+            while not self._heard.empty():
+                last = self._heard.get()
+        except queue.Empty:
+            return None
         return last
 
     def dismiss(self) -> None:
         """Let it save the state of its training and end; wait for that."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._listener.join()
+        self._process.stdout.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

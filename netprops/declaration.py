@@ -137,7 +137,7 @@ class Spec:
         return {
             "architecture": self.family.architecture,
             "kwargs": self.family.kwargs,
-            "width": self.width,
+            "width": float(self.width),
             "seed": self.seed,
             "recipe": self.recipe.model_dump(mode="json"),
         }

@@ -36,8 +36,11 @@ class Entry:
     manifest: dict[str, Any]
     set_aside: Callable[..., Path]
 
-    def file(self, name: str) -> Path:
-        """Return the path of a file after checking its digest.
+    def read(self, name: str) -> bytes:
+        """Return the content of a published file after checking its digest.
+
+        The bytes that were checked are the bytes that are returned: what happens to the file later does not reach
+        whoever has read it, as it would through a memory map.
 
         Raises:
             UsageError: If the entry was published without such a file.
@@ -46,11 +49,16 @@ class Entry:
         if name not in self.manifest["files"]:
             known = ", ".join(sorted(self.manifest["files"]))
             raise UsageError(f"entry {self.key[:12]} has no file {name!r}; it has {known}")
-        problem = self._problem(name)
-        if problem is not None:
+        path = self.path / name
+        try:
+            data = path.read_bytes()
+            problem = f"{path} does not have the digest that its manifest promises"
+        except FileNotFoundError:
+            data, problem = b"", f"{path} is missing"
+        if durable.digest_of(data) != self.manifest["files"][name]["sha256"]:
             place = self.set_aside(problem, self.path)
             raise DamagedEntryError(f"{problem}; the entry was moved to {place}, run again to rebuild it")
-        return self.path / name
+        return data
 
     def derived(self, name: str) -> Path | None:
         """Return a derived file after checking its digest, or None if it is missing or was damaged."""

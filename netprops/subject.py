@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -37,8 +37,7 @@ _BLOCK = 8192
 _CAPTURE_BATCH = 512
 
 
-@dataclass(frozen=True, eq=False)
-class Readout:
+class Readout(NamedTuple):
     """The last layer.
 
     Args:
@@ -131,31 +130,25 @@ class Subject:
         Raises:
             DamagedEntryError: If the file of the weights is damaged.
         """
-        import safetensors.torch
         import torch
 
         from netprops import models
 
-        weights = safetensors.torch.load_file(self._weights())
         with torch.device("meta"):
             network = models.build(
                 self.spec.family.architecture, width=self.factor, inputs=self.dataset.input_shape,
                 outputs=self.dataset.outputs, **self.spec.family.kwargs,
             )
-        network.load_state_dict(weights, assign=True)
+        network.load_state_dict(self._weights(), assign=True)
         return network.to(self.device).eval()
 
     @cached_property
     def readout(self) -> Readout:
         """The last layer's weight and bias, read without building the network."""
-        from safetensors import safe_open
-
-        name = self.entry.manifest["readout_layer"]
-        with safe_open(self._weights(), "np") as file:
-            weight = file.get_tensor(f"{name}.weight").astype(np.float32)
-            has_bias = f"{name}.bias" in file.keys()  # noqa: SIM118 - a safetensors file cannot be searched itself
-            bias = file.get_tensor(f"{name}.bias") if has_bias else np.zeros(len(weight))
-        return Readout(weight, bias.astype(np.float32))
+        name, weights = self.entry.manifest["readout_layer"], self._weights()
+        weight = weights[f"{name}.weight"].float().numpy()
+        bias = weights.get(f"{name}.bias")
+        return Readout(weight, np.zeros(len(weight), np.float32) if bias is None else bias.float().numpy())
 
     def features(self, split: SplitName, layer: str | None = None) -> NDArray[np.float32]:
         """Return what a layer gives for every sample of a split.
@@ -231,8 +224,10 @@ class Subject:
             "history": [asdict(epoch) for epoch in self.history],
         }
 
-    def _weights(self) -> Path:
-        return self.entry.file(weights_file(self.epoch, self.recipe.epochs))
+    def _weights(self) -> dict[str, torch.Tensor]:
+        import safetensors.torch
+
+        return safetensors.torch.load(self.entry.read(weights_file(self.epoch, self.recipe.epochs)))
 
     def _split(self, split: SplitName) -> Any:
         if split not in ("train", "test"):

@@ -126,8 +126,7 @@ class Zoo:
             if not said:
                 said = True
                 log.info("waiting for networks that others train: %s", [spec.id for spec in missing.values()])
-            self._show_companions()
-            time.sleep(_LOOK_SECONDS)
+            self._wait()
 
     def offer(self, spec: Spec) -> None:
         """Build one network if it is missing and nobody else is building it."""
@@ -274,15 +273,19 @@ class Zoo:
         """Start companions when there is more than one network to build; they stay until all is built."""
         from netprops.companion import Companion
 
-        self._companions = [companion for companion in self._companions if companion.works()]
+        if not any(companion.works() for companion in self._companions):
+            self.close()
         count = min(self._wanted_companions, len(specs) - 1)
         if count > 0 and not self._companions and self.cache.locks:
             self._companions = [Companion(self, specs) for _ in range(count)]
             atexit.register(self.close)
 
-    def _show_companions(self) -> None:
+    def _wait(self) -> None:
+        """Wait a moment for other processes, and show what companions do meanwhile."""
+        if not self._companions:
+            time.sleep(_LOOK_SECONDS)
         for companion in self._companions:
-            progress = companion.heard()
+            progress = companion.heard(_LOOK_SECONDS / len(self._companions))
             if progress is not None and self.progress is not None:
                 self.progress(progress)
 

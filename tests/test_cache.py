@@ -46,7 +46,7 @@ def test_what_is_published_is_found_by_any_cache_of_the_folder(cache, entry):
     assert found is not None
     assert found.manifest == entry.manifest
     assert found.manifest["id"] == "fc5-w4-s0"
-    assert {name: found.file(name).read_bytes() for name in FILES} == FILES
+    assert {name: found.read(name) for name in FILES} == FILES
     assert [entry.key for entry in cache.entries()] == [KEY]
     assert cache.find(OTHER) is None
 
@@ -66,7 +66,7 @@ def test_one_flipped_bit_in_a_published_file_is_noticed_said_aloud_and_moved_asi
     assert (place / KEY / name).exists()
     assert name in (place / "why.txt").read_text()
     assert f"it was moved to {place} and is built anew" in caplog.text
-    assert cache.publish(KEY, written, {}).file("weights.safetensors").read_bytes() == FILES["weights.safetensors"]
+    assert cache.publish(KEY, written, {}).read("weights.safetensors") == FILES["weights.safetensors"]
 
 
 def test_a_cut_or_missing_file_is_noticed(cache, entry, caplog):
@@ -83,13 +83,13 @@ def test_a_file_that_is_damaged_after_the_entry_was_found_is_noticed_at_its_load
     cache.find(KEY)
     flip(entry.path / "weights.safetensors", 77)
     with pytest.raises(DamagedEntryError, match="does not have the digest .* run again to rebuild it"):
-        entry.file("weights.safetensors")
+        entry.read("weights.safetensors")
     assert cache.find(KEY) is None
 
 
 def test_an_unknown_file_is_refused_by_name(entry):
     with pytest.raises(UsageError, match=r"has no file 'x'; it has snapshots/epoch-00000.safetensors, weights"):
-        entry.file("x")
+        entry.read("x")
 
 
 @pytest.mark.parametrize("key", ["", "a" * 63, "../" + "a" * 61, "A" * 64])
@@ -112,7 +112,7 @@ def test_a_failing_writer_publishes_nothing(cache):
 def test_the_first_of_two_publishers_wins_and_both_get_the_same_entry(cache, entry):
     second = cache.publish(KEY, lambda folder: (folder / "weights.safetensors").write_bytes(b"other"), {"id": "late"})
     assert second.manifest["id"] == "fc5-w4-s0"
-    assert second.file("weights.safetensors").read_bytes() == FILES["weights.safetensors"]
+    assert second.read("weights.safetensors") == FILES["weights.safetensors"]
 
 
 def test_publishing_over_a_damaged_entry_replaces_it(cache, entry):

@@ -36,7 +36,7 @@ def test_what_was_built_is_offered_and_found_on_a_miss(tmp_path, url, stored):
     entry = ours.fetch(KEY)
     assert entry is not None
     assert entry.manifest["id"] == "n"
-    assert entry.file("snapshots/epoch-00001.safetensors").read_bytes() == b"snapshot"
+    assert entry.read("snapshots/epoch-00001.safetensors") == b"snapshot"
     assert Cache(tmp_path / "ours").find(KEY) is not None, "it is ours now, without the store"
     assert not list(stored.rglob("*.npy")), "derived files stay where they are"
     assert ours.fetch("d" * 64) is None
@@ -88,7 +88,7 @@ def test_a_store_that_cannot_be_reached_costs_a_warning_only(tmp_path, caplog):
     (tmp_path / "file").write_text("no folder")
     cache = Cache(tmp_path / "ours", remote=(tmp_path / "file").as_uri())
     assert cache.fetch(KEY) is None
-    assert cache.publish(KEY, written, {}).file("weights.safetensors").exists()
+    assert cache.publish(KEY, written, {}).read("weights.safetensors") == b"weights"
     assert "cannot be used" in caplog.text
 
 

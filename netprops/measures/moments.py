@@ -182,30 +182,31 @@ def residuals(
         The residuals; costs O(w W^2), whatever the number of samples.
     """
     c = np.asarray(chunk, dtype=np.intp)
-    rows = score.G[c]
-    A = solve(fit.G[np.ix_(c, c)], fit.G[c], ridge)
+    width = len(score.mean)
+    units = np.arange(width)
+    if definition == "default":
+        units = np.setdiff1d(units, c)
+    known = score.G[np.ix_(c, c)]
+    A = solve(fit.G[np.ix_(c, c)], fit.G[np.ix_(c, units)], ridge)
     # A symmetric rank-2 update of one triangle (Fortran order, upper): half of the work of two products.
-    half = rows - rows[:, c] @ (A / 2)
-    left = linalg.blas.dsyr2k(-1.0, A.T, half.T, beta=1.0, c=score.G.T.copy(order="F"), overwrite_c=1)
-    total = np.diag(score.G)
+    half = score.G[np.ix_(c, units)] - known @ (A / 2)
+    left = score.G[np.ix_(units, units)].T
+    total = np.diag(left).copy()
+    left = linalg.blas.dsyr2k(-1.0, A.T, half.T, beta=1.0, c=left, overwrite_c=1)
     variance = np.maximum(np.diag(left), 0.0)
-    missed = (score.mean - fit.mean) - (score.mean[c] - fit.mean[c]) @ A
+    missed = (score.mean - fit.mean)[units] - (score.mean[c] - fit.mean[c]) @ A
     squares = variance + score.n * missed**2
-    width = len(total)
     if definition == "reference":
         # The chunk reconstructs itself up to the ridge; what the difference leaves of it is rounding.
         left[c], left[:, c], variance[c], squares[c] = 0.0, 0.0, 0.0, 0.0
         spread = np.sqrt(variance / score.n)
         shares = np.abs(np.triu(left / score.n, 1)) / (np.outer(spread, spread) + _REFERENCE_EPSILON)
-        return Residuals(np.arange(width), squares, total, float(shares.sum() * 2 / (width * (width - 1))), 0)
-    outside = np.ones(width, dtype=bool)
-    outside[c] = False
-    some = outside & (variance > _EXACT * total)
-    scale = np.zeros(width)
+        return Residuals(units, squares, total, float(shares.sum() * 2 / (width * (width - 1))), 0)
+    some = variance > _EXACT * total
+    scale = np.zeros(len(units))
     scale[some] = 1 / np.sqrt(variance[some])
     np.abs(left, out=left)
     count = int(some.sum())
     pairs = count * (count - 1)
     mean = (scale @ linalg.blas.dsymv(1.0, left, scale) - count) / pairs if pairs else 0.0
-    units = np.flatnonzero(outside)
-    return Residuals(units, squares[units], total[units], float(mean), len(units) - count)
+    return Residuals(units, squares, total, float(mean), len(units) - count)

@@ -15,20 +15,19 @@ Source: Doimo et al. 2022, Fig. 4 d-i, for R2 and mean correlation; the surrogat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Curve
 from netprops.measures.chunks import sizes as chunk_sizes
 from netprops.measures.moments import Moments, Residuals, residuals
 from netprops.measures.surrogate import surrogates
+from netprops.measures.threads import over_threads
 from netprops.statistics import mean_bands
 
 Floats = NDArray[np.float64]
@@ -138,7 +137,7 @@ def reconstruction_curve(
             max(one.exact for one in found),
         )
 
-    measured = np.array(_over_threads(measure, list(np.ndindex(draws, len(wanted)))))
+    measured = np.array(over_threads(measure, np.ndindex(draws, len(wanted))))
     r2, correlation, floor, exact = measured.reshape(draws, len(wanted), 4).transpose(2, 0, 1)
     details = {
         "samples": len(features),
@@ -186,20 +185,6 @@ def reconstruction_curve(
         else None,
         dead_units=width - live,
     )
-
-
-def _over_threads(
-    task: Callable[[tuple[int, ...]], tuple[float, ...]], places: Sequence[tuple[int, ...]]
-) -> list[tuple[float, ...]]:
-    """Return the results of tasks that the BLAS's threads share, each task serial within itself.
-
-    A draw's matrix products last well below a millisecond: too short to be worth a barrier between threads.
-    """
-    threads = max(
-        (pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1
-    )
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(task, places))
 
 
 def _pooled_r2(found: Sequence[Residuals]) -> float:

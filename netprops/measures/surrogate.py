@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import linalg, stats
 
 from netprops.measures.moments import Moments
+from netprops.measures.threads import over_threads
 
 Floats = NDArray[np.float64]
 
@@ -39,13 +40,15 @@ def surrogates(
         ``count`` pairs of moments, for the first and the second part.
     """
     parts = (first, second)
-    roots = [_root(part.G) for part in parts]
-    made = []
-    for i in range(count):
-        signal, noise = clone_model(parts[i % 2], parts[1 - i % 2], rng)
-        pair = [_surrogate(part, root, signal, noise, rng) for part, root in zip(parts, roots, strict=True)]
-        made.append((pair[0], pair[1]))
-    return made
+    roots = over_threads(lambda part: _root(part.G), parts)
+
+    def make(turn: tuple[int, np.random.Generator]) -> tuple[Moments, Moments]:
+        i, own = turn
+        signal, noise = clone_model(parts[i % 2], parts[1 - i % 2], own)
+        made = [_surrogate(part, root, signal, noise, own) for part, root in zip(parts, roots, strict=True)]
+        return made[0], made[1]
+
+    return over_threads(make, enumerate(rng.spawn(count)))
 
 
 def clone_model(fit: Moments, score: Moments, rng: np.random.Generator) -> tuple[Floats, Floats]:

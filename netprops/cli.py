@@ -197,7 +197,10 @@ def _build(arguments: argparse.Namespace) -> int:
     _table(rows)
     if arguments.dry_run or not missing:
         return 0
-    zoo.ensure(specs)
+    try:
+        zoo.ensure(specs)
+    finally:
+        zoo.close()
     print(f"built: {len(missing)}")
     return 0
 
@@ -312,12 +315,13 @@ def _cache(arguments: argparse.Namespace) -> Cache:
 
 
 def _zoo(arguments: argparse.Namespace) -> Zoo:
+    from netprops.companion import spare_cores
     from netprops.plugin.progress import Lines
     from netprops.zoo import Zoo
 
     lines = Lines(lambda text: print(text, flush=True))
     return Zoo(_cache(arguments), data_root=_data_root(arguments), device=arguments.device, progress=lines,
-               download=arguments.download)
+               download=arguments.download, companions=spare_cores())
 
 
 def _table(rows: Sequence[PlanRow]) -> None:

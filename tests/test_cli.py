@@ -184,7 +184,7 @@ def test_an_interrupted_command_says_that_nothing_is_lost(monkeypatch, capsys):
     assert "what was trained is kept" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("count", "words"), [(999, "999 B"), (1e4, "10 kB"), (2.5e6, "2.5 MB"), (3e9, "3 GB")])
+@pytest.mark.parametrize(("count", "words"), [(999, "999 B"), (2.5e6, "2.5 MB"), (3e9, "3 GB")])
 def test_sizes(count, words):
     assert cli._size(count) == words
 

@@ -144,7 +144,16 @@ class PropertySession:
         options = self.options
         cache = Cache(options.cache or default_root(), remote=options.remote)
         return Zoo(cache, data_root=options.data_root, device=self.device, progress=self.sink,
-                   download=options.download)
+                   download=options.download, companions=0 if self.worker else self.trainers - 1)
+
+    @cached_property
+    def trainers(self) -> int:
+        """How many processes train at the same time: the workers, or this one and its companions on a CPU."""
+        from netprops.companion import spare_cores
+
+        if self.worker:
+            return int(self.config.workerinput["workercount"])  # type: ignore[attr-defined]
+        return 1 + spare_cores() if self.device == "cpu" else 1
 
     def missing(self, family: Family) -> str | None:
         """Return the sentence about a family's data if they are not there, else None."""
@@ -288,7 +297,7 @@ class PropertySession:
             "missing": sorted({sentence for sentence in self._missing.values() if sentence}),
         }
         text = header(options, device=device, cache=str(self.zoo.cache.root), tests=len(self.items),
-                      rows=self.zoo.plan(self.plan))
+                      rows=self.zoo.plan(self.plan), trainers=self.trainers)
         skeletons = {one.item.nodeid: one.skeleton() for one in self.items}
         return {"head": head, "header": text, "skeletons": skeletons}
 
@@ -300,7 +309,9 @@ class PropertySession:
         logging.getLogger("netprops").addHandler(self._aloud)
 
     def finish(self) -> None:
-        """Leave the logger as it was."""
+        """Leave nothing behind: no handler, no process that still trains."""
+        if "zoo" in vars(self):
+            self.zoo.close()
         if self._aloud is not None:
             logging.getLogger("netprops").removeHandler(self._aloud)
 

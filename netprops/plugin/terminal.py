@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _COLOURS = {"PASS": "green", "XFAIL": "yellow", "INCONCLUSIVE": "yellow", "SKIPPED": "yellow"}
 
 
-def header(options: Options, *, device: str, cache: str, tests: int, rows: Sequence[Any]) -> str:
+def header(options: Options, *, device: str, cache: str, tests: int, rows: Sequence[Any],
+           trainers: int) -> str:
     """Return the lines that say, before anything trains, what is going to happen.
 
     Args:
@@ -25,11 +26,12 @@ def header(options: Options, *, device: str, cache: str, tests: int, rows: Seque
         cache: Folder of the cache.
         tests: Number of selected property tests.
         rows: What the zoo plans: one row a network.
+        trainers: Number of processes that train at the same time.
     """
     missing = [row for row in rows if not row.cached]
     work = f"networks: {len(rows)} needed, {len(rows) - len(missing)} cached"
     if missing:
-        seconds = sum(row.seconds for row in missing)
+        seconds = max(sum(row.seconds for row in missing) / trainers, *(row.seconds for row in missing))
         work += f", {len(missing)} to train in about {duration(seconds)}"
     return (
         f"netprops: scale {options.scale}, device {device}, property tests: {tests}; {work}\n"

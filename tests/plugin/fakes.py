@@ -39,8 +39,9 @@ class Row:
 class FakeZoo:
     """Counts its trainings in a file of the working directory; networks of width 13 cannot be trained."""
 
-    def __init__(self, cache, *, data_root=None, device="auto", progress=None, download=False):
-        self.cache, self.progress, self.download = cache, progress, download
+    def __init__(self, cache, *, data_root=None, device="auto", progress=None, download=False,
+                 companions=0):
+        self.cache, self.progress, self.companions = cache, progress, companions
         self.built = set()
 
     def ensure(self, specs, others=()):
@@ -62,6 +63,9 @@ class FakeZoo:
 
     def plan(self, specs):
         return [Row(spec.id, cached=spec.seed == 0, seconds=0 if spec.seed == 0 else 40) for spec in specs]
+
+    def close(self):
+        Path("closed").write_text(f"{self.companions} companions")
 
 
 def measured(value, error=0.0, *, name="quality", df=9.0):
@@ -93,6 +97,7 @@ def install():
     module("netprops.cache", Cache=lambda root, remote=None: SimpleNamespace(root=root),
            default_root=lambda: Path("the-cache"))
     module("netprops.data", check=check)
-    module("netprops.training.device", worker_device=lambda name, index: f"cpu:{index}",
+    module("netprops.companion", spare_cores=lambda: 1)
+    module("netprops.training.device", worker_device=lambda name, index: "cpu",
            resolve=lambda name: None)
     module("netprops.report", render=render)

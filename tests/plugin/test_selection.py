@@ -117,8 +117,9 @@ def test_the_header_counts_each_network_once_and_leaves_out_missing_data(runs):
     result = runs.run("suites", "--netprops-cache", "my-cache")
     result.stdout.fnmatch_lines([
         "netprops: scale mini, device cpu, property tests: 8; networks: 7 needed, 3 cached, 4 to train in "
-        "about 2 min 40 s",
+        "about 1 min 20 s",  # by two processes
     ])
+    assert (runs.path / "closed").read_text() == "1 companions"
     result.stdout.fnmatch_lines([f"netprops: cache {runs.path}/my-cache, data only what *"])
 
 

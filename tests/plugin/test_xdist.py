@@ -1,8 +1,12 @@
 """Several workers say and write the same as one process; only the controller writes."""
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import pytest
 
 from netprops import records
+from netprops.plugin.session import PropertySession
 
 SUITE = """
     from netprops.errors import MeasurementError
@@ -67,3 +71,13 @@ def test_an_unrelated_run_with_workers_is_left_alone(runs):
     result = runs.run("-n", "1", "test_other.py")
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*netprops: *")
+
+
+@pytest.mark.parametrize(("worker", "index"), [("", 0), ("gw0", 0), ("gw13", 13)])
+def test_workers_are_spread_over_devices_by_their_number(monkeypatch, worker, index):
+    devices = ModuleType("netprops.training.device")
+    devices.worker_device = lambda name, number: f"{name}:{number}"
+    monkeypatch.setitem(sys.modules, "netprops.training.device", devices)
+    session = PropertySession(SimpleNamespace(workerinput={"workerid": worker}))
+    session.options = SimpleNamespace(device="cuda")
+    assert session.device == f"cuda:{index}"

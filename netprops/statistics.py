@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from netprops.errors import MeasurementError, UsageError
-from netprops.measurement import Detail, Measurement
+from netprops.measurement import Curve, Detail, Measurement
 
 Floats = NDArray[np.float64]
 
@@ -237,6 +238,37 @@ def mean_bands(
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     mean = replicates.mean(axis=0)
     return np.minimum(low, mean), np.maximum(high, mean)
+
+
+def average_curve(curves: Sequence[Curve], *, n_of: str, rng: np.random.Generator) -> Curve:
+    """Return the mean of curves that were measured on independent units, such as seeds.
+
+    Args:
+        curves: One curve a unit, all at the same x.
+        n_of: What the units are.
+        rng: Source of the resamples of the pointwise intervals.
+
+    Returns:
+        The mean curve; its replicates are the curves, so that its intervals are over units.
+
+    Raises:
+        MeasurementError: If there are fewer than two curves, or they were measured at different x.
+    """
+    first = curves[0] if curves else None
+    if first is None or len(curves) < 2:
+        raise MeasurementError(f"an average with an interval needs at least two {n_of}, got {len(curves)}")
+    for other in curves:
+        if not np.array_equal(other.x, first.x):
+            raise MeasurementError(
+                f"{first.name}: curves over different {first.x_name} have no average: {first.x.tolist()} "
+                f"and {other.x.tolist()}"
+            )
+    rows = np.stack([one.y for one in curves])
+    low, high = mean_bands(rows, rng)
+    return replace(
+        first, y=rows.mean(axis=0), low=low, high=high, n=len(rows), n_of=n_of, replicates=rows,
+        how=f"mean over {n_of} of the {first.how.split(',')[0]}; percentile bootstrap over whole {n_of}",
+    )
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:

@@ -13,7 +13,7 @@ the curve and in every resample alike, and never clipped.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,6 +67,22 @@ class PowerLaw:
             * reciprocal(np.asarray(sizes, dtype=np.float64), self.full_width) ** self.exponent.value
         )
         return fitted
+
+    @property
+    def comparison(self) -> str:
+        """Both models' goodness in one phrase, and which of them is better."""
+        better = {True: "the straight line is better", False: "the parabola is better",
+                  None: "too few points tell them apart"}[self.straight_is_better]
+        return f"R2 {self.straight.r2:.4f} against {self.curved.r2:.4f}, {better} by AICc"
+
+    def line(self, sizes: ArrayLike) -> Curve:
+        """Return the fitted law as a dashed curve over those of some sizes that it was fitted on."""
+        at = np.asarray(sizes, dtype=np.float64)
+        at = at[(at >= self.points[0]) & (at <= self.points[-1])]
+        drawn = Curve.plain(f"power law, exponent {self.exponent.value:.2f}", at.tolist(),
+                            self.predict(at).tolist(), x_name="chunk size w (neurons)",
+                            y_name="error (fraction)", how=self.exponent.how)
+        return replace(drawn, details={"line": "dashed"})
 
 
 def power_law(
@@ -265,3 +281,26 @@ def clones(width: int, w_star: Measurement) -> Measurement:
         definition=w_star.definition,
         details={"width": width, **w_star.details},
     )
+
+
+def growth_exponent(sizes: ArrayLike, values: ArrayLike) -> float:
+    """Return the slope of log(values) over log(sizes): 1 where a value grows in proportion to size.
+
+    Args:
+        sizes: (P,) positive sizes, at least two different ones.
+        values: (P,) positive values.
+
+    Raises:
+        MeasurementError: If fewer than two different sizes are given, or a number is not positive.
+
+    Example:
+        >>> round(growth_exponent([64, 128, 256], [2, 4, 8]), 6)
+        1.0
+    """
+    x, y = np.asarray(sizes, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if x.shape != y.shape or len(np.unique(x)) < 2 or (x <= 0).any() or (y <= 0).any():
+        raise MeasurementError(
+            f"growth exponent: at least two different positive sizes with positive values are needed, got "
+            f"{x.tolist()} and {y.tolist()}"
+        )
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])

@@ -1,5 +1,7 @@
 """Claim: a chunk of at least w* neurons reconstructs the whole layer, up to uncorrelated noise."""
 
+from dataclasses import replace
+
 import pytest
 
 from netprops.statistics import paired_difference
@@ -10,6 +12,11 @@ FIG_4 = "Doimo et al. 2022, Fig. 4 d-f"
 def at_least(curve, size):
     """Return the smallest measured size that is not below a wanted one, or the largest measured."""
     return min((x for x in curve.x if x >= size), default=curve.x[-1])
+
+
+def named(curve, name):
+    """Return the same curve under another name."""
+    return replace(curve, name=name)
 
 
 @pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
@@ -71,7 +78,7 @@ def test_without_weight_decay_reconstruction_is_worse(family, reconstructions, c
     plain = [reconstructions(one).r2.at(size).value for one, _ in pairs]
     without = [reconstructions(one).r2.at(size).value for _, one in pairs]
     verdict.figure(
-        "reconstruction-decay", [reconstructions(one).r2.named(one.id) for one in pairs[0]],
+        "reconstruction-decay", [named(reconstructions(one).r2, one.id) for one in pairs[0]],
         title="Reconstruction with and without weight decay",
         caption="R2 over the chunk size for the first pair of networks that share a seed.",
     )

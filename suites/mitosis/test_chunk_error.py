@@ -1,0 +1,83 @@
+"""Claim: the error of random chunks falls as w^-1/2 beyond w*, and faster below."""
+
+import pytest
+
+from netprops.measures.scaling import local_slope, power_law
+from netprops.statistics import average_curve, mean_interval
+
+FIG_3 = "Doimo et al. 2022, Fig. 3: test error - error∞ ∝ w^-1/2 beyond w*"
+
+
+@pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
+def test_chunk_error_falls_as_inverse_square_root(family, chunk_errors, clone_size, error_of_infinite_width,
+                                                  verdict):
+    """Beyond w*, the error of chunks above that of an ensemble falls as w^-1/2, on a straight line.
+
+    The exponent alone would pass for the wrong reason: between a steep fall and the error of the network
+    itself, which no chunk can undercut, a line through the bend can have any slope. So the curvature in
+    log-log has to vanish as well. What would count against the claim: another exponent, or a bent curve. The
+    note gives the exponent of the fall to each network's own error, which has no such bend.
+    """
+    widest = family.widest()
+    errors = average_curve([chunk_errors(one, "test") for one in widest], n_of="seeds",
+                           rng=widest[0].rng("average"))
+    infinite = error_of_infinite_width(family)
+    w_star = max(clone_size(one).value for one in widest)
+    law = power_law(errors, rng=widest[0].rng("power law"), asymptote=infinite, above=w_star)
+    verdict.figure(
+        "chunk-test-error", [errors, law.line(errors.x)], title="Test error of random chunks",
+        caption=f"Mean over {len(widest)} networks of the widest layer, and the power law fitted from w* on: "
+        f"exponent {law.exponent}, curvature {law.curvature}.",
+        lines={"w*": w_star}, levels={"error∞": infinite.value}, y_scale="log",
+    )
+    verdict.note(f"Straight line against parabola in log-log: {law.comparison}.")
+    verdict.expect(law.exponent, at_least=0.35, at_most=0.65, source=FIG_3)
+    verdict.expect(law.curvature, at_least=-0.1, at_most=0.1, source=FIG_3)
+
+
+@pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
+def test_fall_to_the_own_error_is_an_inverse_square_root(family, chunk_errors, clone_size, verdict):
+    """Against the network's own error, too, the error of chunks falls with exponent 1/2.
+
+    A chunk of w out of W neurons differs from the whole layer by a sample of a finite population, whose noise
+    goes with 1/w - 1/W. Measured against each network's own error in that variable, a law of independent
+    clones is straight up to the last neuron, and needs no ensemble. What would count against the claim: an
+    exponent other than 1/2.
+    """
+    widest = family.widest()
+    errors = average_curve([chunk_errors(one, "test") for one in widest], n_of="seeds",
+                           rng=widest[0].rng("average"))
+    w_star = max(clone_size(one).value for one in widest)
+    law = power_law(errors, rng=widest[0].rng("bend"), full_width=widest[0].width, above=w_star)
+    verdict.note(f"Straight line against parabola in log-log: {law.comparison}.")
+    verdict.expect(law.exponent, at_least=0.35, at_most=0.65, source=FIG_3)
+
+
+@pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
+def test_chunk_error_falls_faster_below_the_critical_size(family, chunk_errors, clone_size,
+                                                          error_of_infinite_width, verdict):
+    """Below w*, the error of chunks falls more steeply than beyond it.
+
+    For each network, the slope in log-log over the octave below w* is compared with that over the octave
+    above. What would count against the claim: the same steepness on both sides, as in a code without a
+    critical size.
+    """
+    infinite, differences = error_of_infinite_width(family), []
+    for one in family.widest():
+        errors, w_star = chunk_errors(one, "test"), clone_size(one).value
+        below, above = (
+            local_slope(errors, first, last, rng=one.rng("slopes"), asymptote=infinite.value)
+            for first, last in octaves(errors.x, w_star)
+        )
+        differences.append(below.value - above.value)
+    verdict.expect(
+        mean_interval(differences, name="exponent below w* minus exponent above", n_of="seeds"),
+        at_least=0.0, source="Doimo et al. 2022, Fig. 3: steeper than w^-1/2 below w*",
+    )
+
+
+def octaves(sizes, middle):
+    """Return the two pairs of measured sizes that are nearest to (middle / 2, middle) and (middle, 2 middle)."""
+    half, whole, double = (min(sizes, key=lambda size: abs(size - wanted))
+                           for wanted in (middle / 2, middle, 2 * middle))
+    return (half, whole), (whole, double)

@@ -76,7 +76,7 @@ class Companion:
         return self._process.poll() is None
 
     def heard(self, seconds: float) -> Progress | None:
-        """Return the last progress that it told since the last call; wait for one a while, then return None."""
+        """Return the last progress that it told since the last call, or None after waiting for one."""
         try:
             last = self._heard.get(timeout=seconds)
             while not self._heard.empty():

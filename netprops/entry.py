@@ -39,8 +39,8 @@ class Entry:
     def read(self, name: str) -> bytes:
         """Return the content of a published file after checking its digest.
 
-        The bytes that were checked are the bytes that are returned: what happens to the file later does not reach
-        whoever has read it, as it would through a memory map.
+        The bytes that were checked are the bytes that are returned: what happens to the file later does not
+        reach whoever has read it, as it would through a memory map.
 
         Raises:
             UsageError: If the entry was published without such a file.

@@ -1,7 +1,7 @@
 """Several processes that want the same network: the helper program of ``test_zoo.py``.
 
-torch and the data are loaded once; every process is a fork. Arguments: a folder, and one of the plans below. It
-prints one JSON line. Each training that begins leaves a file in the folder ``begun``.
+torch and the data are loaded once; every process is a fork. Arguments: a folder, and some of the plans below.
+It prints one line of JSON. Each training that begins leaves a file in the folder ``begun``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,22 @@ from netprops.training.recipe import Recipe
 from netprops.zoo import Zoo
 
 FAMILY = Family(
-    name="fc5", architecture="fc5", data="pdigits", scale="mini", widths=(8, 16), seeds=2, source="none",
-    recipe=Recipe(epochs=6, batch=256, optimizer="adam", lr=1e-3, weight_decay=1e-3, loss="squared-hinge", snapshots=(0,)),
+    name="fc5",
+    architecture="fc5",
+    data="pdigits",
+    scale="mini",
+    widths=(8, 16),
+    seeds=2,
+    source="none",
+    recipe=Recipe(
+        epochs=6,
+        batch=256,
+        optimizer="adam",
+        lr=1e-3,
+        weight_decay=1e-3,
+        loss="squared-hinge",
+        snapshots=(0,),
+    ),
 )
 SPEC = FAMILY.spec(16, 0)
 train = loop.train
@@ -83,7 +97,9 @@ def wanting(folder: Path, *, lock: bool) -> dict[str, object]:
     alone = Zoo(Cache(folder / "alone"), device="cpu")
     found = {path.read_text() for path in folder.glob("digest-*")}
     return {
-        "statuses": statuses, "begun": begun(folder), "right": found == {digest(alone)},
+        "statuses": statuses,
+        "begun": begun(folder),
+        "right": found == {digest(alone)},
         "damaged": len(list((folder / "cache" / "damaged").glob("*"))),
     }
 
@@ -107,7 +123,9 @@ def takeover(folder: Path) -> dict[str, object]:
     zoo = Zoo(Cache(folder / "cache"), device="cpu", progress=lambda progress: epochs.add(progress.epoch))
     alone = Zoo(Cache(folder / "alone"), device="cpu")
     return {
-        "killed by": statuses[0], "right": digest(zoo) == digest(alone), "epochs": sorted(epochs),
+        "killed by": statuses[0],
+        "right": digest(zoo) == digest(alone),
+        "epochs": sorted(epochs),
         "history": [epoch.epoch for epoch in zoo.subject(SPEC).history],
     }
 
@@ -134,7 +152,12 @@ def stealing(folder: Path) -> dict[str, object]:
     zoo = Zoo(cache, device="cpu", progress=progress)
     zoo.ensure([SPEC], others=[SPEC, other])
     statuses = wait([pid])
-    return {"statuses": statuses, "begun": begun(folder), "ready": zoo.ready(SPEC) and zoo.ready(other), "order": order}
+    return {
+        "statuses": statuses,
+        "begun": begun(folder),
+        "ready": zoo.ready(SPEC) and zoo.ready(other),
+        "order": order,
+    }
 
 
 PLANS = {

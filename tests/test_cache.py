@@ -58,7 +58,9 @@ def test_paths_are_hexadecimal_and_nothing_is_left_beside_an_entry(cache, entry)
 
 @pytest.mark.parametrize("bit", [0, 1001, 2500])
 @pytest.mark.parametrize("name", ["manifest.json", *FILES])
-def test_one_flipped_bit_in_a_published_file_is_noticed_said_aloud_and_moved_aside(cache, entry, name, bit, caplog):
+def test_one_flipped_bit_in_a_published_file_is_noticed_said_aloud_and_moved_aside(
+    cache, entry, name, bit, caplog
+):
     flip(entry.path / name, bit)
     assert Cache(cache.root).find(KEY) is None
     assert not entry.path.exists()
@@ -82,13 +84,15 @@ def test_a_cut_or_missing_file_is_noticed(cache, entry, caplog):
 def test_a_file_that_is_damaged_after_the_entry_was_found_is_noticed_at_its_load(cache, entry):
     cache.find(KEY)
     flip(entry.path / "weights.safetensors", 77)
-    with pytest.raises(DamagedEntryError, match="does not have the digest .* run again to rebuild it"):
+    with pytest.raises(DamagedEntryError, match=r"does not have the digest .* run again to rebuild it"):
         entry.read("weights.safetensors")
     assert cache.find(KEY) is None
 
 
 def test_an_unknown_file_is_refused_by_name(entry):
-    with pytest.raises(UsageError, match=r"has no file 'x'; it has snapshots/epoch-00000.safetensors, weights"):
+    with pytest.raises(
+        UsageError, match=r"has no file 'x'; it has snapshots/epoch-00000.safetensors, weights"
+    ):
         entry.read("x")
 
 
@@ -110,7 +114,9 @@ def test_a_failing_writer_publishes_nothing(cache):
 
 
 def test_the_first_of_two_publishers_wins_and_both_get_the_same_entry(cache, entry):
-    second = cache.publish(KEY, lambda folder: (folder / "weights.safetensors").write_bytes(b"other"), {"id": "late"})
+    second = cache.publish(
+        KEY, lambda folder: (folder / "weights.safetensors").write_bytes(b"other"), {"id": "late"}
+    )
     assert second.manifest["id"] == "fc5-w4-s0"
     assert second.read("weights.safetensors") == FILES["weights.safetensors"]
 
@@ -136,7 +142,9 @@ def test_a_derived_file_is_made_once_and_found_by_any_cache(cache, entry):
 
 @pytest.mark.parametrize("which", ["file", "sidecar"])
 @pytest.mark.parametrize("bit", [5, 333])
-def test_one_flipped_bit_in_a_derived_file_or_its_sidecar_costs_that_file_only(cache, entry, which, bit, caplog):
+def test_one_flipped_bit_in_a_derived_file_or_its_sidecar_costs_that_file_only(
+    cache, entry, which, bit, caplog
+):
     name = "features/test-hidden.npy"
     path = entry.derive(name, lambda target: target.write_bytes(b"numbers" * 9))
     flip(path if which == "file" else path.parent / "test-hidden.npy.sidecar.json", bit)
@@ -203,7 +211,10 @@ def test_a_killed_holder_holds_nothing(cache):
         "assert claim.__enter__(); print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", program, str(cache.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(cache.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with holder:
         assert holder.stdout.readline() == "held\n"
@@ -236,7 +247,9 @@ def test_without_locks_every_process_works_in_a_folder_of_its_own(cache):
 
 def test_a_root_that_cannot_be_written_is_said_before_anything_trains(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(UsageError, match=r"the cache .*/file/cache cannot be written: .* --netprops-cache or NETPROPS_CACHE"):
+    with pytest.raises(
+        UsageError, match=r"the cache .*/file/cache cannot be written: .* --netprops-cache or NETPROPS_CACHE"
+    ):
         Cache(tmp_path / "file" / "cache").check()
 
 
@@ -244,7 +257,9 @@ def test_a_full_disk_is_said_before_anything_trains(cache, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 10**6, 10**6))
     cache.check(10**6)
-    with pytest.raises(UsageError, match="has 1 MB free, expected 25 MB for what is about to be trained; free some"):
+    with pytest.raises(
+        UsageError, match="has 1 MB free, expected 25 MB for what is about to be trained; free some"
+    ):
         cache.check(25 * 10**6)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,11 @@ from netprops import durable
 from netprops.errors import DamagedEntryError
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
@@ -76,10 +81,10 @@ def test_the_file_reaches_the_disk_before_its_name_does(tmp_path, monkeypatch):
     sync = os.fsync
 
     def watched(descriptor):
-        order.append((os.readlink(f"/proc/self/fd/{descriptor}"), path.exists()))
+        order.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), path.exists()))
         sync(descriptor)
 
-    if not os.path.exists("/proc/self/fd"):
+    if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc to see what is synced")
     monkeypatch.setattr(os, "fsync", watched)
     durable.write(path, b"new")

@@ -47,7 +47,9 @@ def test_an_entry_whose_manifest_has_not_arrived_is_not_there(tmp_path, url, sto
     assert Cache(tmp_path / "ours", remote=url).fetch(KEY) is None
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "weights.safetensors", "snapshots/epoch-00001.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "weights.safetensors", "snapshots/epoch-00001.safetensors"]
+)
 def test_a_flipped_bit_in_the_store_is_noticed_and_nothing_is_taken(tmp_path, url, stored, name, caplog):
     data = bytearray((stored / name).read_bytes())
     data[len(data) // 2] ^= 16
@@ -72,7 +74,7 @@ def test_a_name_that_leads_out_of_the_entry_is_refused(tmp_path, url, stored, na
     ours = Cache(tmp_path / "ours", remote=url)
     assert ours.fetch(KEY) is None
     assert "has a file of the name" in caplog.text
-    assert not [path for path in tmp_path.rglob("escaped*")]
+    assert not list(tmp_path.rglob("escaped*"))
 
 
 def test_the_entry_of_another_key_is_refused(tmp_path, url, stored, caplog):

@@ -13,13 +13,31 @@ from netprops.training.recipe import Recipe
 from netprops.zoo import Zoo
 
 FC5 = Family(
-    name="fc5", architecture="fc5", data="pdigits", scale="mini", widths=(8,), seeds=2, source="none",
+    name="fc5",
+    architecture="fc5",
+    data="pdigits",
+    scale="mini",
+    widths=(8,),
+    seeds=2,
+    source="none",
     recipe=Recipe(
-        epochs=3, batch=64, optimizer="adam", lr=1e-2, weight_decay=1e-3, loss="squared-hinge", snapshots=(0, 1)
+        epochs=3,
+        batch=64,
+        optimizer="adam",
+        lr=1e-2,
+        weight_decay=1e-3,
+        loss="squared-hinge",
+        snapshots=(0, 1),
     ),
 )
 WRN = Family(
-    name="wrn28", architecture="wrn28", data="digits", scale="mini", widths=(0.25,), seeds=1, source="none",
+    name="wrn28",
+    architecture="wrn28",
+    data="digits",
+    scale="mini",
+    widths=(0.25,),
+    seeds=1,
+    source="none",
     recipe=Recipe(epochs=1, batch=128, optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
 
@@ -138,8 +156,22 @@ def test_the_summary_is_json_and_tells_what_a_record_needs(subject):
     summary = subject.summary()
     assert json.loads(json.dumps(summary)) == summary
     assert set(summary) == {
-        "id", "family", "architecture", "data", "scale", "variant", "width", "factor", "seed", "key", "parameters",
-        "recipe", "origin", "train_error", "test_error", "history",
+        "id",
+        "family",
+        "architecture",
+        "data",
+        "scale",
+        "variant",
+        "width",
+        "factor",
+        "seed",
+        "key",
+        "parameters",
+        "recipe",
+        "origin",
+        "train_error",
+        "test_error",
+        "history",
     }
     assert len(summary["history"]) == subject.recipe.epochs == len(subject.history)
 
@@ -158,7 +190,9 @@ def test_an_empty_split_is_an_error(zoo, fc5):
 
     data = fc5.dataset
     empty = dataclasses.replace(data.test, inputs=data.test.inputs[:0], labels=data.test.labels[:0])
-    cut = type(fc5)(fc5.spec, fc5.entry, lambda: dataclasses.replace(data, test=empty), device=fc5.device, epoch=0)
+    cut = type(fc5)(
+        fc5.spec, fc5.entry, lambda: dataclasses.replace(data, test=empty), device=fc5.device, epoch=0
+    )
     with pytest.raises(MeasurementError, match="fc5-pdigits-w8-s0: the test split of pdigits is empty"):
         cut.features("test", "hidden.linear2")
 

@@ -23,7 +23,14 @@ RECIPE = Recipe(
     epochs=2, batch=256, optimizer="adam", lr=1e-3, weight_decay=1e-3, loss="squared-hinge", snapshots=(0, 1)
 )
 FAMILY = Family(
-    name="fc5", architecture="fc5", data="pdigits", scale="mini", widths=(4, 8), seeds=2, source="none", recipe=RECIPE,
+    name="fc5",
+    architecture="fc5",
+    data="pdigits",
+    scale="mini",
+    widths=(4, 8),
+    seeds=2,
+    source="none",
+    recipe=RECIPE,
     variants={"nodecay": Variant(changes={"weight_decay": 0.0}, widths=(8,), seeds=1, why="a control")},
 )
 SPEC = FAMILY.spec(8, 0)
@@ -65,7 +72,11 @@ def test_processes_that_want_the_same_network(tmp_path):
     program = Path(__file__).with_name("crowd.py")
     plans = ["lock", "no lock", "takeover", "stealing"]
     done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path), *plans], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, str(program), str(tmp_path), *plans],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     outcome = json.loads(done.stdout)
     one = ["fc5-pdigits-w16-s0"]
@@ -79,7 +90,10 @@ def test_processes_that_want_the_same_network(tmp_path):
     assert min(takeover["epochs"]) == 4, "it goes on where the killed one was"
     assert takeover["history"] == [1, 2, 3, 4, 5, 6]
     assert outcome["stealing"] == {
-        "statuses": [0], "begun": [*one, "fc5-pdigits-w8-s1"], "ready": True, "order": ["fc5-pdigits-w8-s1"],
+        "statuses": [0],
+        "begun": [*one, "fc5-pdigits-w8-s1"],
+        "ready": True,
+        "order": ["fc5-pdigits-w8-s1"],
     }
 
 
@@ -146,10 +160,17 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("pattern", [
-    "manifest.json", "weights.safetensors", "snapshots/epoch-00000.safetensors", "snapshots/epoch-00001.safetensors",
-    "features/test-hidden.*.npy", "features/*.sidecar.json",
-])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "manifest.json",
+        "weights.safetensors",
+        "snapshots/epoch-00000.safetensors",
+        "snapshots/epoch-00001.safetensors",
+        "features/test-hidden.*.npy",
+        "features/*.sidecar.json",
+    ],
+)
 def test_one_flipped_bit_in_any_file_is_said_aloud_and_rebuilt(zoo, cache, pattern, caplog, trainings):
     subject = zoo.subject(SPEC)
     before, features = weights(zoo), np.array(subject.features("test"))

@@ -1,7 +1,8 @@
 """A training small enough to be killed fifty times: dropout, batch norm, momentum, noise from a generator.
 
 Run as a program it is the helper of ``test_resume.py``: torch is imported once, and every training is a child
-that a fork starts and a SIGKILL ends. Arguments: a folder, and one of the plans below. It prints one JSON line.
+that a fork starts and a SIGKILL ends. Arguments: a folder, and ``writes`` or ``random``. It prints one line
+of JSON.
 """
 
 from __future__ import annotations
@@ -23,8 +24,15 @@ from netprops.training import checkpoint, loop
 from netprops.training.recipe import Recipe
 
 RECIPE = Recipe(
-    epochs=4, batch=12, optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=1e-3, schedule="cosine",
-    label_smoothing=0.1, snapshots=(0, 2),
+    epochs=4,
+    batch=12,
+    optimizer="sgd",
+    lr=0.05,
+    momentum=0.9,
+    weight_decay=1e-3,
+    schedule="cosine",
+    label_smoothing=0.1,
+    snapshots=(0, 2),
 )
 
 
@@ -93,15 +101,26 @@ def flat(network: nn.Module) -> Tensor:
 
 
 def train(
-    folder: Path | None, *, made: Network | None = None, data: Dataset | None = None, recipe: Recipe = RECIPE,
-    every_seconds: float = 0.0, progress=None,
+    folder: Path | None,
+    *,
+    made: Network | None = None,
+    data: Dataset | None = None,
+    recipe: Recipe = RECIPE,
+    every_seconds: float = 0.0,
+    progress=None,
 ) -> loop.Trained:
     """Train the network, saving its state after every step."""
     before, loop._augmentation = loop._augmentation, noisy
     try:
         return loop.train(
-            made or network(), data or clouds(), recipe, seed=5, device=torch.device("cpu"), state=folder,
-            every_seconds=every_seconds, progress=progress,
+            made or network(),
+            data or clouds(),
+            recipe,
+            seed=5,
+            device=torch.device("cpu"),
+            state=folder,
+            every_seconds=every_seconds,
+            progress=progress,
         )
     finally:
         loop._augmentation = before
@@ -143,11 +162,12 @@ def weights(result: Path) -> Tensor:
 
 
 def killed_at_random(folder: Path, kills: int, seed: int) -> dict[str, object]:
-    """Train again and again, each time killed at random moments until it ends, until ``kills`` kills are done."""
-    random_moment = random.Random(seed)
-    began = time.perf_counter()
-    os.waitpid(child(lambda: finish(folder / "whole", folder / "undisturbed")), 0)
-    whole = time.perf_counter() - began
+    resumed = [line for path in folder.glob("state-*/resumed") for line in path.read_text().splitlines()]
+    random_moment, whole = random.Random(seed), float("inf")
+    for name in ("warm", "whole"):
+        began = time.perf_counter()
+        os.waitpid(child(lambda name=name: finish(folder / name, folder / "undisturbed")), 0)
+        whole = min(whole, time.perf_counter() - began)
     expected = weights(folder / "undisturbed")
     killed = finished = wrong = trial = 0
     while killed < kills:
@@ -155,7 +175,7 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> dict[str, object]:
         state, result = folder / f"state-{trial}", folder / f"result-{trial}"
         while not result.exists():
             pid = child(lambda state=state, result=result: finish(state, result))
-            time.sleep(random_moment.uniform(0.0, whole))
+            time.sleep(random_moment.uniform(0.0, 0.5 * whole))  # about three kills a training
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             if os.WIFSIGNALED(status):
@@ -164,8 +184,10 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> dict[str, object]:
                 return {"failed": status}
         finished += 1
         wrong += not torch.equal(weights(result), expected)
-    positions = sorted({line for path in folder.glob("state-*/resumed") for line in path.read_text().splitlines()})
-    return {"killed": killed, "finished": finished, "wrong": wrong, "resumed at": positions}
+    positions = sorted(
+        {line for path in folder.glob("state-*/resumed") for line in path.read_text().splitlines()}
+    )
+    return {"killed": killed, "finished": finished, "wrong": wrong, "resumed at": sorted(set(resumed))}
 
 
 class Fragile:
@@ -221,7 +243,9 @@ def killed_in_writes(folder: Path) -> dict[str, object]:
             deaths += os.WIFSIGNALED(status)
         _, status = os.waitpid(child(lambda state=state, result=result: finish(state, result)), 0)
         outcome[point] = {
-            "deaths": deaths, "status": status, "equal": torch.equal(weights(result), expected),
+            "deaths": deaths,
+            "status": status,
+            "equal": torch.equal(weights(result), expected),
             "damaged": len(list(state.glob("*.damaged"))),
         }
     return outcome

@@ -10,8 +10,11 @@ from netprops.errors import DamagedEntryError
 from netprops.training import checkpoint
 
 TENSORS = {
-    "weight": torch.arange(6, dtype=torch.float32).reshape(2, 3), "half": torch.ones(3, dtype=torch.bfloat16),
-    "state": torch.arange(9, dtype=torch.uint8), "count": torch.tensor(7), "empty": torch.empty(0),
+    "weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),
+    "half": torch.ones(3, dtype=torch.bfloat16),
+    "state": torch.arange(9, dtype=torch.uint8),
+    "count": torch.tensor(7),
+    "empty": torch.empty(0),
 }
 FACTS = {"epoch": 3, "note": '"sha256":"', "history": [{"loss": 0.1}]}
 
@@ -61,7 +64,8 @@ def test_the_two_newest_are_kept_and_the_newest_is_found(tmp_path):
     for step in (2, 9, 10, 400):
         checkpoint.save(tmp_path, step, {"step": torch.tensor(step)}, {"step": step})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "state-000000010.safetensors", "state-000000400.safetensors",
+        "state-000000010.safetensors",
+        "state-000000400.safetensors",
     ]
     found = checkpoint.latest(tmp_path)
     assert found is not None

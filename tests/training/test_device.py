@@ -32,7 +32,9 @@ def test_without_an_accelerator_auto_is_the_cpu_and_others_are_refused():
 def test_names_of_gpus():
     assert device.resolve("auto") == device.resolve("cuda") == torch.device("cuda", 0)
     assert device.resolve("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(UsageError, match="device 'cuda:2' is not on this machine; it has cpu, cuda:0, cuda:1"):
+    with pytest.raises(
+        UsageError, match="device 'cuda:2' is not on this machine; it has cpu, cuda:0, cuda:1"
+    ):
         device.resolve("cuda:2")
 
 
@@ -52,9 +54,14 @@ def test_workers_are_spread_over_the_gpus_unless_one_is_named():
 
 def test_what_was_set_comes_back_after_an_error():
     before = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), device.reproducible(torch.device("cpu")), device.threads(before + 1):
-        assert torch.are_deterministic_algorithms_enabled()
-        assert torch.get_num_threads() == before + 1
-        raise ZeroDivisionError
+
+    def fail():
+        with device.reproducible(torch.device("cpu")), device.threads(before + 1):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert torch.get_num_threads() == before + 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.get_num_threads() == before

@@ -12,7 +12,9 @@ from netprops.training import loop
 from netprops.training.recipe import Recipe
 
 CPU = torch.device("cpu")
-PLAIN = Recipe(epochs=3, batch=16, optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=0.01, schedule="cosine")
+PLAIN = Recipe(
+    epochs=3, batch=16, optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=0.01, schedule="cosine"
+)
 
 
 def recording(small, data):
@@ -68,8 +70,12 @@ def test_it_agrees_with_gradients_and_updates_written_out(small, loss):
             velocity = 0.9 * velocity + gradient
             w = w - 0.05 * (1 + torch.cos(torch.tensor(torch.pi * step / 21))).double() * velocity
             step += 1
-    torch.testing.assert_close(torch.cat([network.readout.weight, network.readout.bias[:, None]], 1), w, rtol=1e-6, atol=1e-8)
-    assert [line.loss for line in trained.history] == pytest.approx([total / 100 for total in losses], rel=1e-6)
+    torch.testing.assert_close(
+        torch.cat([network.readout.weight, network.readout.bias[:, None]], 1), w, rtol=1e-6, atol=1e-8
+    )
+    assert [line.loss for line in trained.history] == pytest.approx(
+        [total / 100 for total in losses], rel=1e-6
+    )
 
 
 def test_it_learns_and_its_history_says_so(small):
@@ -123,7 +129,10 @@ def test_every_epoch_sees_every_sample_once_in_an_order_of_its_own(small):
 
 
 def test_streams_of_a_seed_are_independent():
-    assert len({loop.stream_seed(s, p) for s in range(50) for p in ("init", "order", "augmentation", "dropout")}) == 200
+    assert (
+        len({loop.stream_seed(s, p) for s in range(50) for p in ("init", "order", "augmentation", "dropout")})
+        == 200
+    )
 
 
 def test_evaluation_does_not_touch_the_weights(small):
@@ -142,12 +151,20 @@ def test_evaluation_does_not_touch_the_weights(small):
 
 def test_snapshots_are_the_weights_after_their_epochs(small):
     initial = small.flat(small.network())
-    whole = loop.train(small.network(), small.clouds(), PLAIN.changed(snapshots=(0, 2), schedule="constant"), seed=1, device=CPU)
+    whole = loop.train(
+        small.network(),
+        small.clouds(),
+        PLAIN.changed(snapshots=(0, 2), schedule="constant"),
+        seed=1,
+        device=CPU,
+    )
     assert sorted(whole.snapshots) == [0, 2, 3]
     two = small.network()
     loop.train(two, small.clouds(), PLAIN.changed(epochs=2, schedule="constant"), seed=1, device=CPU)
     assert torch.equal(torch.cat([t.double().flatten() for t in whole.snapshots[0].values()]), initial)
-    assert torch.equal(torch.cat([t.double().flatten() for t in whole.snapshots[2].values()]), small.flat(two))
+    assert torch.equal(
+        torch.cat([t.double().flatten() for t in whole.snapshots[2].values()]), small.flat(two)
+    )
 
 
 def test_a_loss_that_is_not_finite_is_an_error_that_names_epoch_and_step(small):
@@ -157,7 +174,10 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_epoch_and_step(small):
     inputs = data.train.inputs.clone()
     inputs[17] = float("nan")
     data = dataclasses.replace(data, train=small.Split(inputs, data.train.labels))
-    with pytest.raises(TrainingError, match=f"my net: the loss is nan at epoch 1, step {position // 16 + 1}, expected a finite"):
+    with pytest.raises(
+        TrainingError,
+        match=f"my net: the loss is nan at epoch 1, step {position // 16 + 1}, expected a finite",
+    ):
         loop.train(small.network(), data, PLAIN, seed=3, device=CPU, label="my net")
 
 
@@ -168,8 +188,12 @@ def test_weights_that_the_last_step_breaks_are_an_error(small):
 
 
 def test_a_recipe_that_does_not_fit_the_data_is_refused(small):
-    with pytest.raises(TrainingError, match=r"has 100 training samples, expected at least one full batch of 101"):
-        loop.train(small.network(), small.clouds(), PLAIN.changed(batch=101, drop_last=True), seed=0, device=CPU)
+    with pytest.raises(
+        TrainingError, match=r"has 100 training samples, expected at least one full batch of 101"
+    ):
+        loop.train(
+            small.network(), small.clouds(), PLAIN.changed(batch=101, drop_last=True), seed=0, device=CPU
+        )
     with pytest.raises(TrainingError, match="loss 'squared-hinge' does not fit the 3 output"):
         loop.train(small.network(), small.clouds(), PLAIN.changed(loss="squared-hinge"), seed=0, device=CPU)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -14,15 +16,24 @@ def test_constant_and_cosine_and_step_schedules_have_their_known_values():
     cosine = [learning_rate(BASE.changed(schedule="cosine"), step, 5) for step in range(50)]
     assert cosine[0] == 0.4
     assert cosine[25] == pytest.approx(0.2)
-    assert all(a > b > 0 for a, b in zip(cosine, cosine[1:], strict=False))
+    assert all(a > b > 0 for a, b in pairwise(cosine))
     steps = BASE.changed(schedule="step", milestones=(4, 8), gamma=0.5)
-    assert [learning_rate(steps, step, 5) for step in (0, 19, 20, 39, 40, 49)] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
+    assert [learning_rate(steps, step, 5) for step in (0, 19, 20, 39, 40, 49)] == [
+        0.4,
+        0.4,
+        0.2,
+        0.2,
+        0.1,
+        0.1,
+    ]
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_warm_up_rises_in_a_line_to_the_peak(schedule):
     recipe = BASE.changed(schedule=schedule, warmup=2)
-    assert [learning_rate(recipe, step, 5) for step in range(10)] == pytest.approx([0.04 * k for k in range(1, 11)])
+    assert [learning_rate(recipe, step, 5) for step in range(10)] == pytest.approx(
+        [0.04 * k for k in range(1, 11)]
+    )
     assert learning_rate(recipe, 10, 5) == 0.4
 
 
@@ -52,7 +63,9 @@ def test_adam_couples_the_decay_and_adamw_does_not(kind):
     for gradient in gradients:
         parameter.grad = torch.tensor([gradient], dtype=torch.float64)
         optimizer.step()
-    assert parameter.item() == pytest.approx(adam_by_hand(2.0, gradients, 0.1, 0.5, kind == "adamw"), rel=1e-9)
+    assert parameter.item() == pytest.approx(
+        adam_by_hand(2.0, gradients, 0.1, 0.5, kind == "adamw"), rel=1e-9
+    )
 
 
 def test_nesterov_looks_ahead():

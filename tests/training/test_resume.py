@@ -1,4 +1,4 @@
-"""A training that was killed goes on as if nothing had happened, and what it needs for that is really needed."""
+"""A training that was killed goes on as if nothing had happened, and all that it needs for that is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from netprops.training import checkpoint
 
 def run_program(small, folder: Path, plan: str) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, small.__file__, str(folder), plan], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, small.__file__, str(folder), plan],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     return json.loads(done.stdout)
 
@@ -41,7 +45,7 @@ def test_a_kill_at_any_point_of_an_atomic_write_leaves_no_trace_in_the_weights(s
         assert facts == {"deaths": 4, "status": 0, "equal": True, "damaged": 0}, point
 
 
-class Crash(Exception):
+class CrashError(Exception):
     pass
 
 
@@ -54,7 +58,7 @@ def crashing(small, at: int):
             nonlocal calls
             calls += 1
             if calls == at:
-                raise Crash
+                raise CrashError
             return inputs
 
     data = small.clouds()
@@ -64,7 +68,7 @@ def crashing(small, at: int):
 @pytest.fixture
 def crashed(small, tmp_path) -> Path:
     """A training that ended in the middle of its second epoch, with its state of the step before."""
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         small.trained(tmp_path / "state", data=crashing(small, at=15))
     found = checkpoint.latest(tmp_path / "state")
     assert found is not None
@@ -103,8 +107,12 @@ def without_optimizer(tensors, facts):
 RESET = {
     "optimizer state dropped": without_optimizer,
     "order generator reset": lambda tensors, facts: tensors.update({"generator/order": fresh_generator()}),
-    "noise generator reset": lambda tensors, facts: tensors.update({"generator/augmentation": fresh_generator()}),
-    "dropout generator reset": lambda tensors, facts: tensors.update({"generator/dropout": fresh_generator()}),
+    "noise generator reset": lambda tensors, facts: tensors.update(
+        {"generator/augmentation": fresh_generator()}
+    ),
+    "dropout generator reset": lambda tensors, facts: tensors.update(
+        {"generator/dropout": fresh_generator()}
+    ),
     "order of the epoch lost": lambda tensors, facts: tensors.update({"epoch/order": torch.arange(100)}),
     "step lost": lambda tensors, facts: facts.update(step=0),
     "epoch lost": lambda tensors, facts: facts.update(epoch=0),
@@ -134,12 +142,12 @@ DROPPED = {
 @pytest.mark.parametrize("change", DROPPED.values(), ids=DROPPED.keys())
 def test_a_state_that_lacks_a_part_is_refused(small, crashed, change):
     doctored(crashed, change)
-    with pytest.raises(TrainingError, match="is not whole .* remove the folder to start anew"):
+    with pytest.raises(TrainingError, match=r"is not whole .* remove the folder to start anew"):
         small.trained(crashed)
 
 
 def test_a_state_of_another_training_is_refused(small, crashed):
-    with pytest.raises(TrainingError, match="is of another training .another recipe"):
+    with pytest.raises(TrainingError, match=r"is of another training \(another recipe\)"):
         small.trained(crashed, recipe=small.RECIPE.changed(lr=0.06))
 
 
@@ -191,7 +199,9 @@ def test_an_interrupt_waits_for_the_end_of_a_step_and_loses_nothing(small, tmp_p
         small.trained(tmp_path, data=data)
     found = checkpoint.latest(tmp_path)
     assert found is not None
-    assert (found.facts["epoch"], found.facts["step"]) == (1, 5), "the step that was running is part of the state"
+    assert (found.facts["epoch"], found.facts["step"]) == (1, 5), (
+        "the step that was running is part of the state"
+    )
     assert signal.getsignal(signal.SIGINT) is handler
     assert torch.equal(small.flat(small.trained(tmp_path)), undisturbed)
 
@@ -199,9 +209,9 @@ def test_an_interrupt_waits_for_the_end_of_a_step_and_loses_nothing(small, tmp_p
 def test_an_error_in_the_progress_callback_loses_nothing(small, tmp_path, undisturbed):
     def progress(progress):
         if progress.epoch == 3:
-            raise Crash
+            raise CrashError
 
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         small.train(tmp_path, progress=progress, every_seconds=1e9)
     found = checkpoint.latest(tmp_path)
     assert found is not None

@@ -162,7 +162,7 @@ def weights(result: Path) -> Tensor:
 
 
 def killed_at_random(folder: Path, kills: int, seed: int) -> dict[str, object]:
-    resumed = [line for path in folder.glob("state-*/resumed") for line in path.read_text().splitlines()]
+    """Train again and again, killed at random moments until it ends, until there were ``kills`` kills."""
     random_moment, whole = random.Random(seed), float("inf")
     for name in ("warm", "whole"):
         began = time.perf_counter()
@@ -184,17 +184,16 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> dict[str, object]:
                 return {"failed": status}
         finished += 1
         wrong += not torch.equal(weights(result), expected)
-    positions = sorted(
-        {line for path in folder.glob("state-*/resumed") for line in path.read_text().splitlines()}
-    )
-    return {"killed": killed, "finished": finished, "wrong": wrong, "resumed at": sorted(set(resumed))}
+    logs = [path.read_text().splitlines() for path in folder.glob("state-*/resumed")]
+    resumed_at = sorted({line for log in logs for line in log})
+    return {"killed": killed, "finished": finished, "wrong": wrong, "resumed at": resumed_at}
 
 
 class Fragile:
     """The ``os`` of ``netprops.durable`` with a death at one point of the n-th atomic write."""
 
-    def __init__(self, point: str, n: int, code: int | None = None) -> None:
-        self.point, self.left, self.code = point, n, code
+    def __init__(self, point: str, n: int) -> None:
+        self.point, self.left = point, n
 
     def __getattr__(self, name: str):
         return getattr(os, name)

@@ -263,11 +263,13 @@ class Subject:
         self, split: SplitName, layer: str, out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         from netprops.activations import capture
+        from netprops.training.device import threads
 
         try:
-            return capture(
-                self.network, self._split(split).inputs, layer, batch=_CAPTURE_BATCH, device=self.device,
-                prepare=self.dataset.prepare, out=out,
-            )
+            with threads(1):  # the same last bits, however many processes share the machine
+                return capture(
+                    self.network, self._split(split).inputs, layer, batch=_CAPTURE_BATCH, device=self.device,
+                    prepare=self.dataset.prepare, out=out,
+                )
         except MeasurementError as error:
             raise MeasurementError(f"{self.id}, {split}: {error}") from error

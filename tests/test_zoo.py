@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from netprops import durable
 from netprops.cache import Cache
 from netprops.declaration import Family, Variant
 from netprops.errors import MissingDataError, TrainingError, UsageError
@@ -142,16 +141,18 @@ def test_the_key_holds_everything_that_decides_the_weights(zoo, cache, monkeypat
     assert zoo.key(SPEC) == key, "the same torch for another driver"
 
 
-def test_weights_do_not_depend_on_the_number_of_threads_of_the_process(tmp_path):
-    found = []
+def test_weights_and_features_do_not_depend_on_the_number_of_threads_of_the_process(tmp_path):
+    found, features = [], []
     before = torch.get_num_threads()
     for number in (1, 2):
         torch.set_num_threads(number)
         zoo = Zoo(Cache(tmp_path / str(number)), device="cpu")
         found.append(weights(zoo))
+        features.append(zoo.subject(SPEC).features("train"))
         assert torch.get_num_threads() == number
     torch.set_num_threads(before)
     assert same(*found)
+    assert np.array_equal(*features)
 
 
 def flip(path: Path) -> None:
@@ -286,7 +287,3 @@ def test_companions_share_the_work_and_change_nothing(tmp_path, trainings):
     assert len(trainings) == by_itself, "the companion has trained them all"
     state = zoo.cache.workspace(zoo.key(long.spec(8, 0)), make=False)
     assert list(state.glob("state-*.safetensors")), "what it had begun is saved"
-
-
-def test_fingerprints_are_json(zoo):
-    durable.canonical(zoo._decisive(SPEC))

@@ -88,7 +88,10 @@ class Run:
 
     def keep(self) -> None:
         """Keep the weights of now as the snapshot of the last finished epoch, in memory and on disk."""
-        weights = {name: tensor.detach().cpu().clone() for name, tensor in self._network.state_dict().items()}
+        weights = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self._network.state_dict().items()
+        }
         self.snapshots[self.epoch] = weights
         if self._folder is not None:
             data = checkpoint.to_bytes(weights, {"epoch": self.epoch})

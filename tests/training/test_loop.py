@@ -246,3 +246,17 @@ def test_error_share_counts_an_output_of_zero_as_wrong_and_restores_the_mode(sma
     wrong = (torch.sign(data.test.inputs[:, :2].sum(1)) != data.test.labels).double().mean()
     assert loop.error_share(network, data, data.test, device=CPU, recipe=recipe, batch=7) == wrong == 0
     assert network.training
+
+
+def test_snapshots_can_be_written_whatever_the_layout_of_the_weights(small, tmp_path):
+    """On a GPU convolutions have their channels last; a safetensors file holds contiguous tensors only."""
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(4, 3)).to(
+        memory_format=torch.channels_last
+    )
+    assert not network[0].weight.is_contiguous()
+    images = torch.randn(20, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    split = small.Split(images, torch.arange(20) % 3)
+    data = small.Dataset(split, split, input_shape=(2, 3, 3))
+    trained = loop.train(network, data, PLAIN, seed=0, device=CPU, state=tmp_path, every_seconds=0.0)
+    assert all(tensor.is_contiguous() for tensor in trained.snapshots[3].values())
+    assert torch.equal(trained.snapshots[3]["0.weight"], network[0].weight)

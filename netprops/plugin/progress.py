@@ -47,6 +47,12 @@ class Screen:
         """Whether somebody sees it on a terminal."""
         return self._reporter is not None and bool(self._reporter.isatty)
 
+    @property
+    def columns(self) -> int:
+        """Width of the terminal."""
+        with self.uncaptured():
+            return shutil.get_terminal_size().columns
+
     @contextmanager
     def uncaptured(self) -> Iterator[None]:
         """Let output through to where pytest writes."""
@@ -81,16 +87,16 @@ class Screen:
 
 
 def describe(training: Progress) -> str:
-    """Return one line about a training: epoch, loss, errors in percent, time left."""
+    """Return one line about a training: epoch, time left, loss, errors in percent."""
     parts = [f"epoch {training.epoch}/{training.epochs}"]
+    if training.seconds_left is not None:
+        parts.append(f"{duration(training.seconds_left)} left")
     if training.loss is not None:
         parts.append(f"loss {training.loss:.3g}")
     for name in ("train", "test"):
         error = getattr(training, f"{name}_error")
         if error is not None:
             parts.append(f"{name} error {100 * error:.2f}%")
-    if training.seconds_left is not None:
-        parts.append(f"{duration(training.seconds_left)} left")
     return f"training {training.label}: {', '.join(parts)}"
 
 
@@ -159,7 +165,7 @@ class Bar:
         self._label = training.label
         self._bar = tqdm(
             total=training.epochs, desc=training.label, file=self._screen, leave=False, mininterval=0.2,
-            ncols=shutil.get_terminal_size().columns - 1, bar_format="{desc} |{bar}| {n}/{total}{postfix}",
+            ncols=self._screen.columns - 1, bar_format="{desc} |{bar:16}| {n}/{total}{postfix}",
         )
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ class Page:
     """A screen made of paper."""
 
     interactive = True
+    columns = 100
 
     def __init__(self):
         self.text = io.StringIO()
@@ -32,7 +33,7 @@ class Page:
 
 
 def test_a_line_says_epoch_loss_errors_and_the_time_left():
-    assert describe(training()) == "training fc5: epoch 1/10, loss 0.123, train error 25.00%, 1 min 15 s left"
+    assert describe(training()) == "training fc5: epoch 1/10, 1 min 15 s left, loss 0.123, train error 25.00%"
     early = training(loss=None, train_error=None, seconds_left=None)
     assert describe(early) == "training fc5: epoch 1/10"
     assert "test error 1.50%" in describe(training(test_error=0.015))
@@ -100,9 +101,9 @@ def test_the_controller_shows_what_workers_leave(tmp_path):
     worker.say("netprops: a warning")
     watch.look()
     assert written == [
-        "training a: epoch 1/10, loss 0.123, train error 25.00%, 1 min 15 s left",
+        "training a: epoch 1/10, 1 min 15 s left, loss 0.123, train error 25.00%",
         "netprops: a warning",
-        "training a: epoch 4/10, loss 0.123, train error 25.00%, 1 min 15 s left",
+        "training a: epoch 4/10, 1 min 15 s left, loss 0.123, train error 25.00%",
     ]
 
 
@@ -124,7 +125,7 @@ def test_lines_are_seen_whatever_pytest_captures_and_prints_stay_captured(runs, 
     """)
     result = runs.run("suites", "-k", "s0", f"--capture={capture}")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["training toy-here-w8-s0: epoch 1/3, loss 0.25, train error 50.00%, *left"])
+    result.stdout.fnmatch_lines(["training toy-here-w8-s0: epoch 1/3, 1 min 1 s left, loss 0.25, train *"])
     if capture != "no":
         result.stdout.no_fnmatch_line("*noise of the test*")
 

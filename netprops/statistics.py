@@ -240,34 +240,39 @@ def mean_bands(
     return np.minimum(low, mean), np.maximum(high, mean)
 
 
-def average_curve(curves: Sequence[Curve], *, n_of: str, rng: np.random.Generator) -> Curve:
-    """Return the mean of curves that were measured on independent units, such as seeds.
+def pooled_curve(curves: Sequence[Curve], *, rng: np.random.Generator) -> Curve:
+    """Return the mean of curves that were measured on several given networks, each over its own draws.
 
     Args:
-        curves: One curve a unit, all at the same x.
-        n_of: What the units are.
+        curves: One curve a network, all at the same x, with equally many replicates.
         rng: Source of the resamples of the pointwise intervals.
 
     Returns:
-        The mean curve; its replicates are the curves, so that its intervals are over units.
+        The mean curve. Its replicates are draws, averaged over the networks: an interval speaks of these
+        networks and samples, not of others that the same recipe would give.
 
     Raises:
-        MeasurementError: If there are fewer than two curves, or they were measured at different x.
+        MeasurementError: If there is no curve, or they differ in x or in the number of replicates.
     """
-    first = curves[0] if curves else None
-    if first is None or len(curves) < 2:
-        raise MeasurementError(f"an average with an interval needs at least two {n_of}, got {len(curves)}")
-    for other in curves:
-        if not np.array_equal(other.x, first.x):
+    if not curves:
+        raise MeasurementError("a pooled curve needs at least one curve, got none")
+    first = curves[0]
+    rows = []
+    for one in curves:
+        if not np.array_equal(one.x, first.x):
             raise MeasurementError(
-                f"{first.name}: curves over different {first.x_name} have no average: {first.x.tolist()} "
-                f"and {other.x.tolist()}"
+                f"{first.name}: curves over different {first.x_name} cannot be pooled: {first.x.tolist()} "
+                f"and {one.x.tolist()}"
             )
-    rows = np.stack([one.y for one in curves])
-    low, high = mean_bands(rows, rng)
+        if one.replicates is None or first.replicates is None or len(one.replicates) != len(first.replicates):
+            raise MeasurementError(f"{first.name}: curves without equally many {first.n_of} cannot be pooled")
+        rows.append(one.replicates)
+    replicates = np.mean(rows, axis=0)
+    low, high = mean_bands(replicates, rng)
     return replace(
-        first, y=rows.mean(axis=0), low=low, high=high, n=len(rows), n_of=n_of, replicates=rows,
-        how=f"mean over {n_of} of the {first.how.split(',')[0]}; percentile bootstrap over whole {n_of}",
+        first, y=replicates.mean(axis=0), low=low, high=high, replicates=replicates,
+        how=f"{first.how}; mean over {len(curves)} networks",
+        details={**first.details, "networks": len(curves)},
     )
 
 

@@ -11,14 +11,14 @@ from netprops.measures.scaling import critical_width
 
 @pytest.fixture(scope="session")
 def chunk_errors():
-    """Error of random chunks of a subject on a split: 500 nested draws, four sizes an octave."""
+    """Error of random chunks of a subject on a split: 100 nested draws, four sizes an octave."""
     known = {}
 
     def measured(subject, split):
         if (subject.id, split) not in known:
             known[subject.id, split] = chunk_error(
                 subject.features(split), *subject.readout, subject.labels(split),
-                sizes=sizes(subject.width, per_octave=4), draws=500, rng=subject.rng("chunks"),
+                sizes=sizes(subject.width, per_octave=4), draws=100, rng=subject.rng("chunks"),
                 name=f"{split} error of chunks",
             )
         return known[subject.id, split]
@@ -51,7 +51,7 @@ def reconstructions():
     def measured(subject):
         if subject.id not in known:
             known[subject.id] = reconstruction_curve(
-                subject.features("test"), draws=20, rng=subject.rng("reconstruction"),
+                subject.features("test"), draws=8, rng=subject.rng("reconstruction"),
             )
         return known[subject.id]
 

@@ -23,7 +23,7 @@ def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone
     w_star = clone_size(subject)
     verdict.figure(
         "chunk-training-error", [training, test], title="Errors of random chunks",
-        caption=f"Mean error of 500 random chunks over their size; w* = {w_star}.",
+        caption=f"Mean error of {training.n} random chunks over their size; w* = {w_star}.",
         lines={"w*": w_star.value}, levels={"0.5%": INTERPOLATES}, y_scale="log",
     )
     size = min(x for x in training.x if x >= min(2 * w_star.value, subject.width))

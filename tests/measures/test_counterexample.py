@@ -11,9 +11,19 @@ def test_a_planted_failure_is_found_and_shrunk_to_the_smallest_chunk():
         return 0.0 if 7 in chunk else 0.3
 
     search = search_failing_chunk(error_of, width=40, smallest=5, threshold=0.005)
-    assert search.failing == (0, 1, 2, 3, 4)
+    assert len(search.failing) == 5
+    assert 7 not in search.failing
     assert search.failing_error == 0.3
     assert search.measurement("worst").details["smallest_failing_size"] == 5
+
+
+def test_a_chunk_is_not_shrunk_past_what_makes_it_fail():
+    search = search_failing_chunk(lambda chunk: 0.3 if {2, 5} <= set(chunk) else 0.0, width=12, smallest=1,
+                                  threshold=0.005)
+    assert {2, 5} <= set(search.failing)
+    assert search.worst == search.failing_error == 0.3
+    # Without its last neuron, in the order that Hypothesis chose, the chunk would hold.
+    assert len(search.failing) < 12
 
 
 def test_no_counterexample_where_every_chunk_holds():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Curve, Measurement
-from netprops.measures.scaling import clones, critical_width, local_slope, power_law
+from netprops.measures.scaling import clones, critical_width, growth_exponent, local_slope, power_law
 
 SIZES = (16, 32, 64, 128, 256, 512)
 
@@ -214,3 +214,24 @@ def test_a_layer_that_does_not_interpolate_has_no_w_star():
         MeasurementError, match=r"no size of error reaches an error of 0.005; the smallest is 0\.\d+"
     ):
         critical_width(train)
+
+
+def test_the_fitted_line_covers_the_points_it_was_fitted_on():
+    rng = np.random.default_rng(5)
+    law = power_law(curve(rng, lambda w: 0.02 + 0.5 / w), rng=rng, asymptote=0.02, above=8)
+    line = law.line(SIZES)
+    assert line.x.tolist() == list(law.points)
+    np.testing.assert_allclose(line.y, 0.02 + 0.5 / line.x, rtol=0.1)
+    assert "better by AICc" in law.comparison
+
+
+@given(exponent=st.floats(-2, 2), scale=st.floats(0.1, 10))
+def test_a_growth_exponent_is_found_at_any_scale(exponent, scale):
+    sizes = np.array([16.0, 64.0, 512.0])
+    assert growth_exponent(sizes, scale * sizes**exponent) == pytest.approx(exponent, abs=1e-9)
+
+
+@pytest.mark.parametrize(("sizes", "values"), [([64], [2]), ([64, 64], [2, 3]), ([64, 128], [2, 0]), ([1, 2], [1])])
+def test_a_growth_exponent_needs_two_sizes_and_positive_values(sizes, values):
+    with pytest.raises(MeasurementError, match="at least two different positive sizes"):
+        growth_exponent(sizes, values)

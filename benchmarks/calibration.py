@@ -1,0 +1,82 @@
+"""What the measurements behind the bounds of suites/mitosis come to over many seeds of a cheap fixture.
+
+w* is the critical size, W the width. Each row of the table is one measurement over the seeds of the widest
+FC5 on digits (mini scale): its smallest value, quantiles and its largest. The bounds of the suite cite it.
+The networks come from the cache, or are trained into it (about 7 s each on one core).
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from netprops.cache import Cache, default_root
+from netprops.companion import spare_cores
+from netprops.content import families
+from netprops.measures.chunks import chunk_error, error_of, sizes
+from netprops.measures.counterexample import search_failing_chunk
+from netprops.measures.reconstruction import reconstruction_curve
+from netprops.measures.scaling import critical_width
+from netprops.zoo import Zoo
+
+FACTORS = (1, 1.5, 2, 3, 4)
+QUANTILES = (0, 0.05, 0.5, 0.95, 1)
+
+
+def measure(subject):
+    """Return the row of one network: name of the measurement to its value."""
+    weight, bias = subject.readout
+    features, labels = subject.features("train"), subject.labels("train")
+    training = chunk_error(features, weight, bias, labels, sizes=sizes(subject.width, per_octave=4), draws=100,
+                           rng=subject.rng("chunks"))
+    w_star = critical_width(training).value
+    row = {"w*": w_star}
+    for factor in FACTORS:
+        smallest = min(math.ceil(factor * w_star), subject.width)
+        found = search_failing_chunk(lambda chunk: error_of(features, weight, bias, labels, chunk),
+                                     width=subject.width, smallest=smallest, threshold=1.0)
+        row[f"largest training error of a chunk of at least {factor:g} w*"] = found.worst
+    found = reconstruction_curve(subject.features("test"), draws=25, rng=subject.rng("reconstruction"))
+    size = min((x for x in found.r2.x if x >= w_star), default=found.r2.x[-1])
+    last = found.r2.x[-1]
+    row["R2 from chunks of w*"] = found.r2.at(size).value
+    row[f"R2 from chunks of {last:.0f}"] = found.r2.at(last).value
+    row[f"residual correlation over its floor at {last:.0f}"] = found.excess.at(last).value
+    row[f"fall of the residual correlation to {last:.0f}"] = found.correlation.y[0] - found.correlation.y[-1]
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=50, help="networks (default: 50)")
+    parser.add_argument("--quick", action="store_true", help="2 networks")
+    parser.add_argument("-o", "--out", type=Path, help="write the table to this file as well")
+    arguments = parser.parse_args()
+    count = 2 if arguments.quick else arguments.seeds
+    family = next(one for one in families("mini") if one.id == "fc5-pdigits")
+    zoo = Zoo(Cache(default_root()), companions=spare_cores())
+    lines = []
+    for variant in (None, "nodecay"):
+        specs = [family.spec(512, seed, variant) for seed in range(count)]
+        zoo.ensure(specs)
+        rows = [measure(zoo.subject(spec)) for spec in specs]
+        lines += [f"## {specs[0].id.rsplit('-', 1)[0]}, {count} seeds", "",
+                  "| measurement | " + " | ".join(f"{q:.0%}" for q in QUANTILES) + " |",
+                  "|---|" + "---:|" * len(QUANTILES)]
+        for name in rows[0]:
+            values = np.quantile([row[name] for row in rows], QUANTILES)
+            lines.append(f"| {name} | " + " | ".join(f"{value:.4g}" for value in values) + " |")
+        lines.append("")
+    zoo.close()
+    table = "\n".join(lines)
+    print(table)
+    if arguments.out:
+        heading = "# Calibration of the bounds of suites/mitosis\n\nMade by `python benchmarks/calibration.py`; "
+        arguments.out.write_text(heading + "columns are quantiles over seeds.\n\n" + table, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@ network is on that network's page, every other on its family's.
 
 from __future__ import annotations
 
+import math
 import re
 from itertools import groupby
 from typing import Any
@@ -41,6 +42,13 @@ def family_link(family: str) -> Link:
     return Link(family or "no family", f"families/{slug(family)}.html")
 
 
+def _narrow_first(subject: dict[str, Any]) -> tuple[str, str, float, float, str]:
+    """Return the key by which networks are listed: family, plain before variants, narrow first, then seed."""
+    numbers = [value if isinstance(value := subject.get(name), int | float) else math.inf
+               for name in ("width", "seed")]
+    return str(subject.get("family")), str(subject.get("variant") or ""), numbers[0], numbers[1], subject["id"]
+
+
 class Reader:
     """A record with its subjects and tests by name and page; builds every view.
 
@@ -51,7 +59,8 @@ class Reader:
     def __init__(self, record: Record) -> None:
         self.record = record
         self._taken: set[tuple[str, str]] = set()
-        self.subjects = {s.id: s.model_dump(mode="json") for s in record.subjects}
+        networks = [s.model_dump(mode="json") for s in record.subjects]
+        self.subjects = {s["id"]: s for s in sorted(networks, key=_narrow_first)}
         families = {f["family"]: None for f in self.subjects.values()} | {
             t.family: None for t in record.tests
         }

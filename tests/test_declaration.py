@@ -1,0 +1,110 @@
+"""What the shipped families declare: every network buildable at its real size, every recipe trainable."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from netprops import models
+from netprops.content import families
+from netprops.data import Dataset, Split
+from netprops.declaration import Family, Variant
+from netprops.errors import UsageError
+from netprops.training.loop import train
+from netprops.training.recipe import Recipe
+
+SHAPES = {"pdigits": (10,), "pmnist": (10,), "digits": (1, 8, 8), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
+OUTPUTS = {"pdigits": 1, "pmnist": 1, "digits": 10, "cifar10": 10, "cifar100": 100}
+LAST = {"fc5": lambda factor: factor, "wrn28": lambda factor: 64 * factor}
+SHIPPED = [pytest.param(family, id=f"{family.id}-{scale}") for scale in ("mini", "paper")
+           for family in families(scale)]
+
+
+def few_samples(family, count):
+    """Return data of the shapes that the family trains on, with every label present."""
+    rng = np.random.default_rng(0)
+    shape, outputs = SHAPES[family.data], OUTPUTS[family.data]
+    if outputs == 1:
+        labels = np.where(np.arange(count) % 2, 1, -1).astype(np.float32)
+        part = Split.of_arrays(rng.standard_normal((count, *shape)).astype(np.float32), labels)
+        return Dataset(name="few", train=part, test=part, task="parity", classes=("even", "odd"))
+    images = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+    part = Split.of_arrays(images, np.arange(count, dtype=np.int64) % outputs)
+    return Dataset.of_images("few", part, part, classes=tuple(map(str, range(outputs))))
+
+
+@pytest.mark.parametrize("family", SHIPPED)
+def test_every_network_is_built_at_its_real_size(family):
+    for factor in family.widths:
+        with torch.device("meta"):
+            network = models.build(family.architecture, width=factor, inputs=SHAPES[family.data],
+                                   outputs=OUTPUTS[family.data], **family.kwargs)
+        readout = network.get_submodule(network.readout_layer)
+        assert network.feature_width == readout.in_features == LAST[family.name](factor)
+        assert readout.out_features == OUTPUTS[family.data]
+
+
+@pytest.mark.parametrize("family", SHIPPED)
+def test_the_smallest_network_takes_a_step_of_its_recipe(family):
+    recipe = family.recipe_for(family.widths[0]).changed(epochs=1, snapshots=(), warmup=0)
+    data = few_samples(family, min(recipe.batch, 16))
+    torch.manual_seed(0)
+    network = models.build(family.architecture, width=family.widths[0], inputs=SHAPES[family.data],
+                           outputs=OUTPUTS[family.data], **family.kwargs)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    trained = train(network, data, recipe, seed=0, device=torch.device("cpu"))
+    assert np.isfinite(trained.history[-1].loss)
+    assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("family", SHIPPED)
+def test_ids_are_unique_ascii_and_carry_family_data_width_and_seed(family):
+    specs = list(family.all_specs())
+    assert len({spec.id for spec in specs}) == len(specs)
+    for spec in specs:
+        assert spec.id.isascii()
+        assert spec.id.startswith(f"{family.name}-{family.data}-")
+        assert spec.id.endswith(f"-w{spec.width:g}-s{spec.seed}")
+
+
+@pytest.mark.parametrize("family", SHIPPED)
+def test_a_variant_changes_its_fields_alone_and_pairs_with_plain_networks(family):
+    plain = set(family.specs())
+    for name, variant in family.variants.items():
+        for spec in family.specs(name):
+            assert family.spec(spec.width, spec.seed) in plain
+            base = family.recipe_for(spec.width).model_dump()
+            changed = {field for field, value in spec.recipe.model_dump().items() if value != base[field]}
+            assert changed == set(variant.changes)
+
+
+def test_the_papers_recipes_differ_by_width_where_the_paper_says_so():
+    wrn = {family.id: family for family in families("paper")}
+    cifar10, cifar100 = wrn["wrn28-cifar10"], wrn["wrn28-cifar100"]
+    assert [cifar10.recipe_for(n).label_smoothing for n in cifar10.widths] == [0.1, 0.1, 0.1, 0.1, 0, 0]
+    assert [cifar100.recipe_for(n).label_smoothing for n in cifar100.widths] == [0.1, 0.07, 0.05, 0, 0]
+    assert [cifar100.recipe_for(n).weight_decay for n in cifar100.widths] == [10e-4, 7e-4, 5e-4, 5e-4, 5e-4]
+
+
+RECIPE = Recipe(epochs=2, batch=4, optimizer="sgd", lr=0.1)
+FAMILY = Family(name="toy", architecture="fc5", data="pdigits", scale="mini", widths=(2, 4), seeds=2, widest_seeds=3,
+                recipe=RECIPE, variants={"calm": Variant(changes={"lr": 0.01}, widths=(4,), seeds=1, why="test")},
+                source="test")
+
+
+def test_the_widest_may_have_more_seeds():
+    assert [spec.id for spec in FAMILY.specs()] == [
+        "toy-pdigits-w2-s0", "toy-pdigits-w2-s1", "toy-pdigits-w4-s0", "toy-pdigits-w4-s1", "toy-pdigits-w4-s2",
+    ]
+    assert [spec.id for spec in FAMILY.specs("calm")] == ["toy-pdigits-calm-w4-s0"]
+
+
+def test_an_unknown_variant_or_a_bad_change_is_refused():
+    with pytest.raises(UsageError, match=r"no variant 'wild'; it has \['calm'\]"):
+        FAMILY.specs("wild")
+    with pytest.raises(ValidationError, match="learning_rate"):
+        FAMILY.recipe.changed(learning_rate=1)
+    with pytest.raises(ValidationError, match="lie outside"):
+        RECIPE.changed(snapshots=(3,))
+    with pytest.raises(ValidationError, match="belongs to cross-entropy"):
+        RECIPE.changed(loss="squared-hinge", label_smoothing=0.1)

@@ -2,7 +2,9 @@
 
 w* is the critical size, W the width. Each row of the table is one measurement over the seeds of the widest
 FC5 on digits (mini scale): its smallest value, quantiles and its largest. The bounds of the suite cite it.
-The networks come from the cache, or are trained into it (about 7 s each on one core).
+The networks come from the cache, or are trained into it (about 7 s each on one core). Two further tables are
+of layers without a network, where the truth is known: perfect clones of 16 features with independent noise,
+and the same with half of the noise's variance shared along W / 4 directions.
 """
 
 import argparse
@@ -29,14 +31,25 @@ def measure(subject):
     """Return the row of one network: name of the measurement to its value."""
     weight, bias = subject.readout
     features, labels = subject.features("train"), subject.labels("train")
-    training = chunk_error(features, weight, bias, labels, sizes=sizes(subject.width, per_octave=4), draws=100,
-                           rng=subject.rng("chunks"))
+    training = chunk_error(
+        features,
+        weight,
+        bias,
+        labels,
+        sizes=sizes(subject.width, per_octave=4),
+        draws=100,
+        rng=subject.rng("chunks"),
+    )
     w_star = critical_width(training).value
     row = {"w*": w_star}
     for factor in FACTORS:
         smallest = min(math.ceil(factor * w_star), subject.width)
-        found = search_failing_chunk(lambda chunk: error_of(features, weight, bias, labels, chunk),
-                                     width=subject.width, smallest=smallest, threshold=1.0)
+        found = search_failing_chunk(
+            lambda chunk: error_of(features, weight, bias, labels, chunk),
+            width=subject.width,
+            smallest=smallest,
+            threshold=1.0,
+        )
         row[f"largest training error of a chunk of at least {factor:g} w*"] = found.worst
     found = reconstruction_curve(subject.features("test"), draws=25, rng=subject.rng("reconstruction"))
     size = min((x for x in found.r2.x if x >= w_star), default=found.r2.x[-1])
@@ -46,6 +59,36 @@ def measure(subject):
     row[f"residual correlation over its floor at {last:.0f}"] = found.excess.at(last).value
     row[f"fall of the residual correlation to {last:.0f}"] = found.correlation.y[0] - found.correlation.y[-1]
     return row
+
+
+def planted(seed, shared, n=900, width=512, features=16, noise=0.1):
+    """Return the row of a layer of clones, of whose noise variance a share is common to the neurons."""
+    rng = np.random.default_rng(seed)
+    signal = np.maximum(rng.standard_normal((n, features)), 0)[:, rng.integers(0, features, width)]
+    along = (
+        rng.standard_normal((n, width // 4)) @ rng.standard_normal((width // 4, width)) / math.sqrt(width / 4)
+    )
+    own = rng.standard_normal((n, width))
+    layer = signal + noise * (math.sqrt(shared) * along + math.sqrt(1 - shared) * own)
+    found = reconstruction_curve(layer.astype(np.float32), draws=8, rng=rng)
+    return {
+        f"residual correlation over its floor at {size:.0f}": found.excess.at(size).value
+        for size in found.excess.x[-3:]
+    }
+
+
+def tabulated(title, rows):
+    """Return the lines of one table: a measurement a row, quantiles over networks or layers."""
+    lines = [
+        f"## {title}",
+        "",
+        "| measurement | " + " | ".join(f"{q:.0%}" for q in QUANTILES) + " |",
+        "|---|" + "---:|" * len(QUANTILES),
+    ]
+    for name in rows[0]:
+        values = np.quantile([row[name] for row in rows], QUANTILES)
+        lines.append(f"| {name} | " + " | ".join(f"{value:.4g}" for value in values) + " |")
+    return [*lines, ""]
 
 
 def main():
@@ -58,22 +101,20 @@ def main():
     family = next(one for one in families("mini") if one.id == "fc5-pdigits")
     zoo = Zoo(Cache(default_root()), companions=spare_cores())
     lines = []
-    for variant in (None, "nodecay"):
-        specs = [family.spec(512, seed, variant) for seed in range(count)]
-        zoo.ensure(specs)
-        rows = [measure(zoo.subject(spec)) for spec in specs]
-        lines += [f"## {specs[0].id.rsplit('-', 1)[0]}, {count} seeds", "",
-                  "| measurement | " + " | ".join(f"{q:.0%}" for q in QUANTILES) + " |",
-                  "|---|" + "---:|" * len(QUANTILES)]
-        for name in rows[0]:
-            values = np.quantile([row[name] for row in rows], QUANTILES)
-            lines.append(f"| {name} | " + " | ".join(f"{value:.4g}" for value in values) + " |")
-        lines.append("")
+    specs = [family.spec(512, seed) for seed in range(count)]
+    zoo.ensure(specs)
+    rows = [measure(zoo.subject(spec)) for spec in specs]
+    lines += tabulated(f"fc5-pdigits-w512, {count} seeds", rows)
+    for title, shared in (("perfect clones", 0.0), ("clones that share half of their noise", 0.5)):
+        rows = [planted(seed, shared) for seed in range(count)]
+        lines += tabulated(f"Planted: {title}, {count} layers", rows)
     zoo.close()
     table = "\n".join(lines)
     print(table)
     if arguments.out:
-        heading = "# Calibration of the bounds of suites/mitosis\n\nMade by `python benchmarks/calibration.py`; "
+        heading = (
+            "# Calibration of the bounds of suites/mitosis\n\nMade by `python benchmarks/calibration.py`; "
+        )
         arguments.out.write_text(heading + "columns are quantiles over seeds.\n\n" + table, encoding="utf-8")
     return 0
 

@@ -1,7 +1,7 @@
 """netprops: property tests for trained neural networks.
 
-The public names are imported when they are first used, so that ``import netprops`` (and with it every start of
-pytest on a machine where netprops is installed) loads neither torch nor numpy.
+The public names are imported when they are first used, so that ``import netprops`` (and with it every start
+of pytest on a machine where netprops is installed) loads neither torch nor numpy.
 """
 
 from __future__ import annotations

@@ -171,7 +171,8 @@ class Cache:
                 durable.sync_file(path)
             files = {
                 path.relative_to(arriving).as_posix(): {
-                    "sha256": durable.file_digest(path), "bytes": path.stat().st_size,
+                    "sha256": durable.file_digest(path),
+                    "bytes": path.stat().st_size,
                 }
                 for path in paths
             }
@@ -281,7 +282,8 @@ class Cache:
     def size(self) -> Size:
         """Return how much the cache holds."""
         return Size(
-            entries=sum(1 for _ in self.entries()), bytes=bytes_below(self.root / "entries"),
+            entries=sum(1 for _ in self.entries()),
+            bytes=bytes_below(self.root / "entries"),
             workspace_bytes=bytes_below(self.root / "work"),
             damaged_bytes=bytes_below(self.root / "damaged"),
         )

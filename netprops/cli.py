@@ -7,7 +7,6 @@ was damaged, 2 interrupted, 3 a defect of pytest or a plugin, 4 a wrong option, 
 from __future__ import annotations
 
 import argparse
-import ast
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from netprops.content import content, did_you_mean, families, nearest, suites
 from netprops.errors import NetpropsError, UsageError
+from netprops.selector import selector
 
 if TYPE_CHECKING:
     from netprops.cache import Cache
@@ -79,8 +79,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="netprops", description="Property tests for trained neural networks.", epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        prog="netprops",
+        description="Property tests for trained neural networks.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     from netprops import __version__
 
@@ -88,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
     run = commands.add_parser(
-        "run", help="run a suite that netprops ships", allow_abbrev=False,
+        "run",
+        help="run a suite that netprops ships",
+        allow_abbrev=False,
         description="Run a shipped suite, or one file of it, with pytest: all that follows its name goes to "
         "pytest. The report is written to ./reports/latest.",
     )
@@ -109,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     cache = commands.add_parser("cache", help="look after trained networks", allow_abbrev=False)
     what = cache.add_subparsers(required=True, metavar="size|list|verify|prune", parser_class=_Parser)
     for name, action, text in (
-        ("size", _cache_size, "how much it holds"), ("list", _cache_list, "every entry"),
+        ("size", _cache_size, "how much it holds"),
+        ("list", _cache_list, "every entry"),
         ("verify", _cache_verify, "read every file; damaged entries are moved aside"),
         ("prune", _cache_prune, "remove damaged entries and leftovers, and what the options name"),
     ):
@@ -133,14 +139,21 @@ def _selecting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", default="mini", metavar="SCALE", help="mini (default) or paper")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the data (or NETPROPS_DATA)")
-    parser.add_argument("--fixtures", type=Path, action="append", default=[], metavar="DIR",
-                        help="folder of further families; may be repeated")
+    parser.add_argument(
+        "--fixtures",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of further families; may be repeated",
+    )
     _placing(parser)
 
 
 def _placing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cache", type=Path, metavar="DIR", dest="root",
-                        help="folder of the cache (or NETPROPS_CACHE)")
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", dest="root", help="folder of the cache (or NETPROPS_CACHE)"
+    )
     parser.add_argument("--remote", metavar="URL", help="a shared cache that is read through")
 
 
@@ -157,9 +170,12 @@ def _run(arguments: argparse.Namespace) -> int:
     here = Path.cwd()
     config = _configuration(here)
     ours = [
-        str(place), f"--rootdir={here}", "--import-mode=importlib",
+        str(place),
+        f"--rootdir={here}",
+        "--import-mode=importlib",
         # This command has imported parts of the plugin; that pytest cannot rewrite their asserts is no news.
-        "-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning",
+        "-W",
+        "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning",
     ]
     return int(pytest.main([*ours, *(("-c", str(config)) if config else ()), *arguments.pytest]))
 
@@ -241,46 +257,6 @@ def _selected(arguments: argparse.Namespace) -> list[Spec]:
     return chosen
 
 
-def selector(expression: str) -> Callable[[str], bool]:
-    """Return a test of ids from an expression of parts of ids with ``and``, ``or``, ``not`` and brackets.
-
-    Args:
-        expression: As for pytest's ``-k``; empty for everything.
-
-    Raises:
-        UsageError: If it is not such an expression.
-
-    Example:
-        >>> selector("fc5 and not (s1 or s2)")("fc5-pdigits-w512-s0")
-        True
-    """
-    operators = {"and", "or", "not", "(", ")"}
-    words = re.findall(r"[()]|[^\s()]+", expression)
-    if not words:
-        return lambda name: True
-    parts = [word.lower() for word in words if word not in operators]
-    # Each part becomes its number, so that Python's own parser reads the logic whatever an id looks like.
-    numbers = iter(range(len(parts)))
-    logic = " ".join(word if word in operators else str(next(numbers)) for word in words)
-
-    def holds(node: ast.expr, name: str) -> bool:
-        match node:
-            case ast.Constant(value=int(number)):
-                return parts[number] in name
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return not holds(operand, name)
-            case ast.BoolOp(op=operator, values=values):
-                return (all if isinstance(operator, ast.And) else any)(holds(one, name) for one in values)
-        raise SyntaxError(logic)
-
-    try:
-        tree = ast.parse(logic, mode="eval").body
-        holds(tree, "")
-    except SyntaxError as error:
-        raise UsageError(f"-k {expression!r} is not an expression of and, or, not and brackets") from error
-    return lambda name: holds(tree, name.lower())
-
-
 def _with_data(specs: Iterable[Spec], arguments: argparse.Namespace) -> list[Spec]:
     """Return the networks whose data are there; say once what is missing of the others."""
     from netprops.data import check
@@ -310,8 +286,9 @@ def _data_root(arguments: argparse.Namespace) -> Path | None:
 def _cache(arguments: argparse.Namespace) -> Cache:
     from netprops.cache import Cache, default_root
 
-    return Cache(arguments.root.expanduser().absolute() if arguments.root else default_root(),
-                 remote=arguments.remote)
+    return Cache(
+        arguments.root.expanduser().absolute() if arguments.root else default_root(), remote=arguments.remote
+    )
 
 
 def _zoo(arguments: argparse.Namespace) -> Zoo:
@@ -320,8 +297,14 @@ def _zoo(arguments: argparse.Namespace) -> Zoo:
     from netprops.zoo import Zoo
 
     lines = Lines(lambda text: print(text, flush=True))
-    return Zoo(_cache(arguments), data_root=_data_root(arguments), device=arguments.device, progress=lines,
-               download=arguments.download, companions=spare_cores())
+    return Zoo(
+        _cache(arguments),
+        data_root=_data_root(arguments),
+        device=arguments.device,
+        progress=lines,
+        download=arguments.download,
+        companions=spare_cores(),
+    )
 
 
 def _table(rows: Sequence[PlanRow]) -> None:
@@ -331,26 +314,34 @@ def _table(rows: Sequence[PlanRow]) -> None:
     width = max((len(row.id) for row in rows), default=0)
     for row in rows:
         state = "cached" if row.cached else f"to train, about {duration(row.seconds)}"
-        print(f"{row.id:{width}}  {row.parameters:>11,} parameters  {row.epochs:>5} epochs  "
-              f"{_size(row.bytes):>9}  {state}")
+        print(
+            f"{row.id:{width}}  {row.parameters:>11,} parameters  {row.epochs:>5} epochs  "
+            f"{_size(row.bytes):>9}  {state}"
+        )
     missing = [row for row in rows if not row.cached]
     size, seconds = sum(row.bytes for row in missing), sum(row.seconds for row in missing)
-    print(f"networks: {len(rows)}, cached: {len(rows) - len(missing)}, to train: {len(missing)}, "
-          f"{_size(size)}, about {duration(seconds)}")
+    print(
+        f"networks: {len(rows)}, cached: {len(rows) - len(missing)}, to train: {len(missing)}, "
+        f"{_size(size)}, about {duration(seconds)}"
+    )
 
 
 def _cache_size(arguments: argparse.Namespace) -> int:
     cache = _cache(arguments)
     size = cache.size()
-    print(f"{cache.root}: {size.entries} entries, {_size(size.bytes)}; trainings under way "
-          f"{_size(size.workspace_bytes)}; damaged {_size(size.damaged_bytes)}")
+    print(
+        f"{cache.root}: {size.entries} entries, {_size(size.bytes)}; trainings under way "
+        f"{_size(size.workspace_bytes)}; damaged {_size(size.damaged_bytes)}"
+    )
     return 0
 
 
 def _cache_list(arguments: argparse.Namespace) -> int:
     for entry in sorted(_cache(arguments).entries(), key=lambda one: str(one.manifest.get("id"))):
-        print(f"{entry.key[:12]}  {_size(entry.bytes()):>9}  {entry.manifest.get('created', '')}  "
-              f"{entry.manifest.get('id', '')}")
+        print(
+            f"{entry.key[:12]}  {_size(entry.bytes()):>9}  {entry.manifest.get('created', '')}  "
+            f"{entry.manifest.get('id', '')}"
+        )
     return 0
 
 
@@ -364,8 +355,9 @@ def _cache_verify(arguments: argparse.Namespace) -> int:
 
 def _cache_prune(arguments: argparse.Namespace) -> int:
     limit = None if arguments.max_gb is None else int(arguments.max_gb * 1e9)
-    removed = _cache(arguments).prune(unused_days=arguments.unused_days, max_bytes=limit,
-                                      everything=arguments.all)
+    removed = _cache(arguments).prune(
+        unused_days=arguments.unused_days, max_bytes=limit, everything=arguments.all
+    )
     print(f"removed: {len(removed.entries)} entries, {_size(removed.bytes)}")
     return 0
 

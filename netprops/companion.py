@@ -54,14 +54,20 @@ class Companion:
     def __init__(self, zoo: Zoo, specs: Sequence[Spec]) -> None:
         families = list({id(spec.family): spec.family for spec in specs}.values())
         job = {
-            "root": str(zoo.cache.root), "remote": zoo.cache.remote.url if zoo.cache.remote else None,
-            "data_root": str(zoo.data_root) if zoo.data_root else None, "download": zoo.download,
+            "root": str(zoo.cache.root),
+            "remote": zoo.cache.remote.url if zoo.cache.remote else None,
+            "data_root": str(zoo.data_root) if zoo.data_root else None,
+            "download": zoo.download,
             "families": [family.model_dump(mode="json") for family in families],
             "specs": [[families.index(spec.family), spec.width, spec.seed, spec.variant] for spec in specs],
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "netprops.companion"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
+            [sys.executable, "-m", "netprops.companion"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         assert self._process.stdin is not None
@@ -130,7 +136,9 @@ def _main() -> None:
     logging.getLogger("netprops").addHandler(_Teller(logging.WARNING))
     families = [Family.model_validate(family) for family in job["families"]]
     zoo = Zoo(
-        Cache(Path(job["root"]), remote=job["remote"]), device="cpu", download=job["download"],
+        Cache(Path(job["root"]), remote=job["remote"]),
+        device="cpu",
+        download=job["download"],
         data_root=Path(job["data_root"]) if job["data_root"] else None,
         progress=lambda progress: _tell(asdict(progress)),
     )

@@ -62,11 +62,11 @@ class Family(Frozen):
     seeds: int = Field(ge=1)
     widest_seeds: int | None = None
     recipe: Recipe
-    per_width: dict[float, dict[str, Any]] = {}
-    variants: dict[str, Variant] = {}
-    kwargs: dict[str, Any] = {}
+    per_width: dict[float, dict[str, Any]] = Field(default_factory=dict)
+    variants: dict[str, Variant] = Field(default_factory=dict)
+    kwargs: dict[str, Any] = Field(default_factory=dict)
     source: str
-    accuracy: dict[float, float] = {}
+    accuracy: dict[float, float] = Field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -68,23 +68,51 @@ class Measurement:
         slack = 1e-9 * max(1.0, abs(self.value))
         if not self.low - slack <= self.value <= self.high + slack:
             raise MeasurementError(
-                f"{self.name}: the value {self.value:g} lies outside its interval [{self.low:g}, {self.high:g}]"
+                f"{self.name}: the value {self.value:g} lies outside its interval "
+                f"[{self.low:g}, {self.high:g}]"
             )
 
     @classmethod
-    def exact(cls, name: str, value: float, *, n: int, n_of: str, how: str, unit: str = "",
-              details: Mapping[str, Detail] | None = None) -> Measurement:
+    def exact(
+        cls,
+        name: str,
+        value: float,
+        *,
+        n: int,
+        n_of: str,
+        how: str,
+        unit: str = "",
+        details: Mapping[str, Detail] | None = None,
+    ) -> Measurement:
         """Return a measurement without sampling error: a count, or a fact about given weights and data."""
-        return cls(name=name, value=float(value), low=float(value), high=float(value), n=n, n_of=n_of,
-                   how=how, unit=unit, details=details or {})
+        return cls(
+            name=name,
+            value=float(value),
+            low=float(value),
+            high=float(value),
+            n=n,
+            n_of=n_of,
+            how=how,
+            unit=unit,
+            details=details or {},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of JSON types; an infinite ``df`` becomes None."""
         return {
-            "name": self.name, "value": self.value, "low": self.low, "high": self.high,
-            "standard_error": self.standard_error, "df": self.df if math.isfinite(self.df) else None,
-            "confidence": self.confidence, "n": self.n, "n_of": self.n_of, "unit": self.unit,
-            "how": self.how, "definition": self.definition, "details": dict(self.details),
+            "name": self.name,
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "standard_error": self.standard_error,
+            "df": self.df if math.isfinite(self.df) else None,
+            "confidence": self.confidence,
+            "n": self.n,
+            "n_of": self.n_of,
+            "unit": self.unit,
+            "how": self.how,
+            "definition": self.definition,
+            "details": dict(self.details),
         }
 
     @classmethod
@@ -181,17 +209,33 @@ class Curve:
             error = float(column.std(ddof=1) / math.sqrt(len(column)))
             df = float(len(column) - 1)
         return Measurement(
-            name=f"{self.name} at {x:g}", value=float(self.y[i]), low=float(self.low[i]),
-            high=float(self.high[i]), standard_error=error, df=df, n=self.n, n_of=self.n_of, how=self.how,
-            definition=self.definition, details=dict(self.details),
+            name=f"{self.name} at {x:g}",
+            value=float(self.y[i]),
+            low=float(self.low[i]),
+            high=float(self.high[i]),
+            standard_error=error,
+            df=df,
+            n=self.n,
+            n_of=self.n_of,
+            how=self.how,
+            definition=self.definition,
+            details=dict(self.details),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of JSON types, without the replicates."""
         return {
-            "name": self.name, "x": self.x.tolist(), "y": self.y.tolist(), "low": self.low.tolist(),
-            "high": self.high.tolist(), "x_name": self.x_name, "y_name": self.y_name, "n": self.n,
-            "n_of": self.n_of, "how": self.how, "definition": self.definition,
+            "name": self.name,
+            "x": self.x.tolist(),
+            "y": self.y.tolist(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "x_name": self.x_name,
+            "y_name": self.y_name,
+            "n": self.n,
+            "n_of": self.n_of,
+            "how": self.how,
+            "definition": self.definition,
             "details": dict(self.details),
         }
 
@@ -201,9 +245,29 @@ class Curve:
         return cls(**fields)
 
     @classmethod
-    def plain(cls, name: str, x: Sequence[float], y: Sequence[float], *, x_name: str, y_name: str,
-              how: str, n: int = 1, n_of: str = "network") -> Curve:
+    def plain(
+        cls,
+        name: str,
+        x: Sequence[float],
+        y: Sequence[float],
+        *,
+        x_name: str,
+        y_name: str,
+        how: str,
+        n: int = 1,
+        n_of: str = "network",
+    ) -> Curve:
         """Return a curve without intervals, such as a training loss over epochs."""
         values = np.asarray(y, dtype=np.float64)
-        return cls(name=name, x=np.asarray(x, dtype=np.float64), y=values, low=values, high=values,
-                   x_name=x_name, y_name=y_name, n=n, n_of=n_of, how=how)
+        return cls(
+            name=name,
+            x=np.asarray(x, dtype=np.float64),
+            y=values,
+            low=values,
+            high=values,
+            x_name=x_name,
+            y_name=y_name,
+            n=n,
+            n_of=n_of,
+            how=how,
+        )

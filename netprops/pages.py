@@ -44,9 +44,17 @@ def family_link(family: str) -> Link:
 
 def _narrow_first(subject: dict[str, Any]) -> tuple[str, str, float, float, str]:
     """Return the key by which networks are listed: family, plain before variants, narrow first, then seed."""
-    numbers = [value if isinstance(value := subject.get(name), int | float) else math.inf
-               for name in ("width", "seed")]
-    return str(subject.get("family")), str(subject.get("variant") or ""), numbers[0], numbers[1], subject["id"]
+    numbers = [
+        value if isinstance(value := subject.get(name), int | float) else math.inf
+        for name in ("width", "seed")
+    ]
+    return (
+        str(subject.get("family")),
+        str(subject.get("variant") or ""),
+        numbers[0],
+        numbers[1],
+        subject["id"],
+    )
 
 
 class Reader:

@@ -69,7 +69,10 @@ def make(spec: Spec, dataset: Dataset) -> nn.Module:
     from netprops import models
 
     return models.build(
-        spec.family.architecture, width=spec.width, inputs=dataset.input_shape, outputs=dataset.outputs,
+        spec.family.architecture,
+        width=spec.width,
+        inputs=dataset.input_shape,
+        outputs=dataset.outputs,
         **spec.family.kwargs,
     )
 

@@ -206,8 +206,16 @@ class Record(Part):
         return folder / "run.json"
 
 
-def assemble(head: dict[str, Any], tests: Iterable[TestRecord], subjects: Iterable[SubjectRecord], *,
-             selected: int, seconds: float, interrupted: bool = False, missing: Iterable[str] = ()) -> Record:
+def assemble(
+    head: dict[str, Any],
+    tests: Iterable[TestRecord],
+    subjects: Iterable[SubjectRecord],
+    *,
+    selected: int,
+    seconds: float,
+    interrupted: bool = False,
+    missing: Iterable[str] = (),
+) -> Record:
     """Put a record together and judge its expectations once more, by the whole run's budget.
 
     Args:
@@ -230,10 +238,19 @@ def assemble(head: dict[str, Any], tests: Iterable[TestRecord], subjects: Iterab
     budget = Budget(alpha=options.alpha, tests=shares, share=options.alpha / shares)
     budget.promoted = _promote(final, options.alpha, shares)
     counts = {name: sum(test.outcome == name for test in final) for name in OUTCOMES}
-    summary = Summary(selected=selected, outcomes=counts, interrupted=interrupted,
-                      missing=sorted(set(missing)))
-    return Record(environment=Environment.model_validate(head["environment"]), options=options, budget=budget,
-                  subjects=networks, tests=final, summary=summary, started=head["started"], seconds=seconds)
+    summary = Summary(
+        selected=selected, outcomes=counts, interrupted=interrupted, missing=sorted(set(missing))
+    )
+    return Record(
+        environment=Environment.model_validate(head["environment"]),
+        options=options,
+        budget=budget,
+        subjects=networks,
+        tests=final,
+        summary=summary,
+        started=head["started"],
+        seconds=seconds,
+    )
 
 
 def _promote(tests: list[TestRecord], alpha: float, shares: int) -> int:

@@ -270,7 +270,11 @@ def pooled_curve(curves: Sequence[Curve], *, rng: np.random.Generator) -> Curve:
     replicates = np.mean(rows, axis=0)
     low, high = mean_bands(replicates, rng)
     return replace(
-        first, y=replicates.mean(axis=0), low=low, high=high, replicates=replicates,
+        first,
+        y=replicates.mean(axis=0),
+        low=low,
+        high=high,
+        replicates=replicates,
         how=f"{first.how}; mean over {len(curves)} networks",
         details={**first.details, "networks": len(curves)},
     )

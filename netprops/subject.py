@@ -66,7 +66,12 @@ class Subject:
     """
 
     def __init__(
-        self, spec: Spec, entry: Entry, dataset: Callable[[], Dataset], *, device: torch.device,
+        self,
+        spec: Spec,
+        entry: Entry,
+        dataset: Callable[[], Dataset],
+        *,
+        device: torch.device,
         epoch: int | None = None,
     ) -> None:
         self.spec, self.entry, self.device = spec, entry, device
@@ -136,8 +141,11 @@ class Subject:
 
         with torch.device("meta"):
             network = models.build(
-                self.spec.family.architecture, width=self.factor, inputs=self.dataset.input_shape,
-                outputs=self.dataset.outputs, **self.spec.family.kwargs,
+                self.spec.family.architecture,
+                width=self.factor,
+                inputs=self.dataset.input_shape,
+                outputs=self.dataset.outputs,
+                **self.spec.family.kwargs,
             )
         network.load_state_dict(self._weights(), assign=True)
         return network.to(self.device).eval()
@@ -216,11 +224,21 @@ class Subject:
         """Return what a record says of the network, in JSON types."""
         manifest, family = self.entry.manifest, self.spec.family
         return {
-            "id": self.id, "family": self.family, "architecture": family.architecture, "data": family.data,
-            "scale": family.scale, "variant": self.variant, "width": self.width, "factor": self.factor,
-            "seed": self.seed, "key": self.entry.key, "parameters": manifest["parameters"],
-            "recipe": self.recipe.model_dump(mode="json"), "origin": manifest["origin"],
-            "train_error": manifest["train_error"], "test_error": manifest["test_error"],
+            "id": self.id,
+            "family": self.family,
+            "architecture": family.architecture,
+            "data": family.data,
+            "scale": family.scale,
+            "variant": self.variant,
+            "width": self.width,
+            "factor": self.factor,
+            "seed": self.seed,
+            "key": self.entry.key,
+            "parameters": manifest["parameters"],
+            "recipe": self.recipe.model_dump(mode="json"),
+            "origin": manifest["origin"],
+            "train_error": manifest["train_error"],
+            "test_error": manifest["test_error"],
             "history": [asdict(epoch) for epoch in self.history],
         }
 
@@ -268,8 +286,13 @@ class Subject:
         try:
             with threads(1):  # the same last bits, however many processes share the machine
                 return capture(
-                    self.network, self._split(split).inputs, layer, batch=_CAPTURE_BATCH, device=self.device,
-                    prepare=self.dataset.prepare, out=out,
+                    self.network,
+                    self._split(split).inputs,
+                    layer,
+                    batch=_CAPTURE_BATCH,
+                    device=self.device,
+                    prepare=self.dataset.prepare,
+                    out=out,
                 )
         except MeasurementError as error:
             raise MeasurementError(f"{self.id}, {split}: {error}") from error

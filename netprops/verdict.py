@@ -146,8 +146,15 @@ def judge_all(expectations: Sequence[tuple[Measurement, Bound]], alpha: float) -
         else:
             outcome, reason = Outcome.INCONCLUSIVE, _undecided(measured, p_value, alpha, effect, outside)
         sentence = f"{measured.name} = {measured}, expected {bound}: {reason}"
-        verdicts.append(Verdict(outcome=outcome, sentence=sentence, p_value=float(p_value),
-                                detectable_effect=effect, outside=outside))
+        verdicts.append(
+            Verdict(
+                outcome=outcome,
+                sentence=sentence,
+                p_value=float(p_value),
+                detectable_effect=effect,
+                outside=outside,
+            )
+        )
     return verdicts
 
 
@@ -193,8 +200,9 @@ def rejections(p_values: Sequence[Sequence[float]], alpha: float, tests: int) ->
         finished = now
 
 
-def _undecided(measured: Measurement, p_value: float, alpha: float, effect: float | None,
-               outside: bool) -> str:
+def _undecided(
+    measured: Measurement, p_value: float, alpha: float, effect: float | None, outside: bool
+) -> str:
     """Return why a measurement was not decided and what would decide it."""
     if outside:
         why = f"undecided: outside, but p = {p_value:.2g} exceeds its share of alpha, {alpha:.2g}"

@@ -58,8 +58,14 @@ class Zoo:
     """
 
     def __init__(
-        self, cache: Cache, *, data_root: Path | None = None, device: str | torch.device = "auto",
-        progress: Callable[[Progress], None] | None = None, download: bool = False, companions: int = 0,
+        self,
+        cache: Cache,
+        *,
+        data_root: Path | None = None,
+        device: str | torch.device = "auto",
+        progress: Callable[[Progress], None] | None = None,
+        download: bool = False,
+        companions: int = 0,
     ) -> None:
         from netprops.training.device import resolve
 
@@ -159,7 +165,11 @@ class Zoo:
             cached = self.cache.peek(key) is not None
             features = 4 * known.feature_width * (len(dataset.train) + len(dataset.test))
             rows[key] = PlanRow(
-                id=spec.id, key=key, cached=cached, parameters=known.parameters, epochs=spec.recipe.epochs,
+                id=spec.id,
+                key=key,
+                cached=cached,
+                parameters=known.parameters,
+                epochs=spec.recipe.epochs,
                 bytes=known.weight_bytes * plan.kept(spec) + features,
                 seconds=0.0 if cached else clock.seconds(plan.kin(spec, dataset, self.device), known.cost),
             )
@@ -213,28 +223,46 @@ class Zoo:
         network = self._initialised(spec)
         with threads(1):
             trained = train(
-                network, dataset, recipe, seed=spec.seed, device=self.device, label=spec.id,
-                state=self.cache.workspace(key), progress=self.progress,
+                network,
+                dataset,
+                recipe,
+                seed=spec.seed,
+                device=self.device,
+                label=spec.id,
+                state=self.cache.workspace(key),
+                progress=self.progress,
             )
             train_error, test_error = (
                 error_share(network, dataset, split, device=self.device, recipe=recipe)
                 for split in (dataset.train, dataset.test)
             )
         manifest = {
-            "id": spec.id, "family": spec.family.id, "decisive": self._decisive(spec),
-            "parameters": known.parameters, "features_layer": network.features_layer,
-            "readout_layer": network.readout_layer, "feature_width": known.feature_width,
-            "snapshots": sorted(trained.snapshots), "history": [asdict(epoch) for epoch in trained.history],
-            "train_error": train_error, "test_error": test_error,
-            "kin": plan.kin(spec, dataset, self.device), "cost": known.cost,
+            "id": spec.id,
+            "family": spec.family.id,
+            "decisive": self._decisive(spec),
+            "parameters": known.parameters,
+            "features_layer": network.features_layer,
+            "readout_layer": network.readout_layer,
+            "feature_width": known.feature_width,
+            "snapshots": sorted(trained.snapshots),
+            "history": [asdict(epoch) for epoch in trained.history],
+            "train_error": train_error,
+            "test_error": test_error,
+            "kin": plan.kin(spec, dataset, self.device),
+            "cost": known.cost,
             "seconds": sum(epoch.seconds for epoch in trained.history),
             "origin": {
-                "how": "trained by netprops", "training_version": TRAINING_VERSION,
-                "torch": torch.__version__, "device": self.device.type, "data_digest": dataset.digest,
+                "how": "trained by netprops",
+                "training_version": TRAINING_VERSION,
+                "torch": torch.__version__,
+                "device": self.device.type,
+                "data_digest": dataset.digest,
             },
             "machine": {
-                "device": _device_name(self.device), "threads": 1,
-                "system": platform.platform(), "python": platform.python_version(),
+                "device": _device_name(self.device),
+                "threads": 1,
+                "system": platform.platform(),
+                "python": platform.python_version(),
             },
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -264,8 +292,10 @@ class Zoo:
         from netprops.training.loop import TRAINING_VERSION
 
         return {
-            "network": dict(spec.fingerprint()), "data": self.dataset(spec.family.data).digest,
-            "training_version": TRAINING_VERSION, "torch": torch.__version__.partition("+")[0],
+            "network": dict(spec.fingerprint()),
+            "data": self.dataset(spec.family.data).digest,
+            "training_version": TRAINING_VERSION,
+            "torch": torch.__version__.partition("+")[0],
             "device": self.device.type,
         }
 

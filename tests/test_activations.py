@@ -11,8 +11,12 @@ from netprops.models import build
 def network(inplace=False):
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 5), nn.ReLU(inplace=inplace),
-        nn.Dropout(0.5), nn.Linear(5, 2),
+        nn.Linear(4, 6),
+        nn.BatchNorm1d(6),
+        nn.Linear(6, 5),
+        nn.ReLU(inplace=inplace),
+        nn.Dropout(0.5),
+        nn.Linear(5, 2),
     )
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from netprops import cli
 from netprops.cache import Cache
-from netprops.cli import main, selector
+from netprops.cli import main
 from netprops.errors import UsageError
+from netprops.selector import selector
 
 TINY = """
 from netprops import Family, Recipe

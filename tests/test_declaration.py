@@ -13,11 +13,20 @@ from netprops.errors import UsageError
 from netprops.training.loop import train
 from netprops.training.recipe import Recipe
 
-SHAPES = {"pdigits": (10,), "pmnist": (10,), "digits": (1, 8, 8), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
+SHAPES = {
+    "pdigits": (10,),
+    "pmnist": (10,),
+    "digits": (1, 8, 8),
+    "cifar10": (3, 32, 32),
+    "cifar100": (3, 32, 32),
+}
 OUTPUTS = {"pdigits": 1, "pmnist": 1, "digits": 10, "cifar10": 10, "cifar100": 100}
 LAST = {"fc5": lambda factor: factor, "wrn28": lambda factor: 64 * factor}
-SHIPPED = [pytest.param(family, id=f"{family.id}-{scale}") for scale in ("mini", "paper")
-           for family in families(scale)]
+SHIPPED = [
+    pytest.param(family, id=f"{family.id}-{scale}")
+    for scale in ("mini", "paper")
+    for family in families(scale)
+]
 
 
 def few_samples(family, count):
@@ -37,8 +46,13 @@ def few_samples(family, count):
 def test_every_network_is_built_at_its_real_size(family):
     for factor in family.widths:
         with torch.device("meta"):
-            network = models.build(family.architecture, width=factor, inputs=SHAPES[family.data],
-                                   outputs=OUTPUTS[family.data], **family.kwargs)
+            network = models.build(
+                family.architecture,
+                width=factor,
+                inputs=SHAPES[family.data],
+                outputs=OUTPUTS[family.data],
+                **family.kwargs,
+            )
         readout = network.get_submodule(network.readout_layer)
         assert network.feature_width == readout.in_features == LAST[family.name](factor)
         assert readout.out_features == OUTPUTS[family.data]
@@ -49,8 +63,13 @@ def test_the_smallest_network_takes_a_step_of_its_recipe(family):
     recipe = family.recipe_for(family.widths[0]).changed(epochs=1, snapshots=(), warmup=0)
     data = few_samples(family, min(recipe.batch, 16))
     torch.manual_seed(0)
-    network = models.build(family.architecture, width=family.widths[0], inputs=SHAPES[family.data],
-                           outputs=OUTPUTS[family.data], **family.kwargs)
+    network = models.build(
+        family.architecture,
+        width=family.widths[0],
+        inputs=SHAPES[family.data],
+        outputs=OUTPUTS[family.data],
+        **family.kwargs,
+    )
     before = [parameter.detach().clone() for parameter in network.parameters()]
     trained = train(network, data, recipe, seed=0, device=torch.device("cpu"))
     assert np.isfinite(trained.history[-1].loss)
@@ -87,14 +106,27 @@ def test_the_papers_recipes_differ_by_width_where_the_paper_says_so():
 
 
 RECIPE = Recipe(epochs=2, batch=4, optimizer="sgd", lr=0.1)
-FAMILY = Family(name="toy", architecture="fc5", data="pdigits", scale="mini", widths=(2, 4), seeds=2, widest_seeds=3,
-                recipe=RECIPE, variants={"calm": Variant(changes={"lr": 0.01}, widths=(4,), seeds=1, why="test")},
-                source="test")
+FAMILY = Family(
+    name="toy",
+    architecture="fc5",
+    data="pdigits",
+    scale="mini",
+    widths=(2, 4),
+    seeds=2,
+    widest_seeds=3,
+    recipe=RECIPE,
+    variants={"calm": Variant(changes={"lr": 0.01}, widths=(4,), seeds=1, why="test")},
+    source="test",
+)
 
 
 def test_the_widest_may_have_more_seeds():
     assert [spec.id for spec in FAMILY.specs()] == [
-        "toy-pdigits-w2-s0", "toy-pdigits-w2-s1", "toy-pdigits-w4-s0", "toy-pdigits-w4-s1", "toy-pdigits-w4-s2",
+        "toy-pdigits-w2-s0",
+        "toy-pdigits-w2-s1",
+        "toy-pdigits-w4-s0",
+        "toy-pdigits-w4-s1",
+        "toy-pdigits-w4-s2",
     ]
     assert [spec.id for spec in FAMILY.specs("calm")] == ["toy-pdigits-calm-w4-s0"]
 

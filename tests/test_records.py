@@ -13,26 +13,52 @@ from netprops.measurement import Curve, Measurement
 from netprops.records import Record, SubjectRecord, TestRecord, assemble, read, without_times
 
 HEAD = {
-    "environment": {"netprops": "0", "python": "3", "platform": "x", "processors": 1,
-                    "device": "cpu", "packages": {"torch": "2"}},
+    "environment": {
+        "netprops": "0",
+        "python": "3",
+        "platform": "x",
+        "processors": 1,
+        "device": "cpu",
+        "packages": {"torch": "2"},
+    },
     "options": {"scale": "mini", "strict": False, "alpha": 0.01},
-    "started": "2020-01-01T00:00:00+00:00", "selected": 2, "missing": [],
+    "started": "2020-01-01T00:00:00+00:00",
+    "selected": 2,
+    "missing": [],
 }
 
 
 def expectation(p_value=0.5, *, outside=False, outcome="PASS"):
     measured = Measurement.exact("q", 1.0, n=1, n_of="networks", how="counted", details={"a": 1, "b": True})
     bound = {"at_least": 1, "source": "Fig. 1"}
-    return {"measurement": measured.to_json(), "bound": bound, "outcome": outcome,
-            "sentence": "q = 1", "p_value": p_value, "detectable_effect": None, "outside": outside}
+    return {
+        "measurement": measured.to_json(),
+        "bound": bound,
+        "outcome": outcome,
+        "sentence": "q = 1",
+        "p_value": p_value,
+        "detectable_effect": None,
+        "outside": outside,
+    }
 
 
 def outcome_of(name, outcome, *expectations, **others):
-    return TestRecord.model_validate({
-        "id": f"suites/s/test_x.py::{name}", "suite": "s", "file": "suites/s/test_x.py", "name": name,
-        "claim": "c", "subjects": ["n"], "family": "f", "outcome": outcome, "seconds": 1.5,
-        "expectations": expectations, "reproduce": "pytest", **others,
-    })
+    return TestRecord.model_validate(
+        {
+            "id": f"suites/s/test_x.py::{name}",
+            "suite": "s",
+            "file": "suites/s/test_x.py",
+            "name": name,
+            "claim": "c",
+            "subjects": ["n"],
+            "family": "f",
+            "outcome": outcome,
+            "seconds": 1.5,
+            "expectations": expectations,
+            "reproduce": "pytest",
+            **others,
+        }
+    )
 
 
 def network(name):
@@ -45,8 +71,15 @@ def whole(*tests, selected=2, **others):
 
 def test_measurements_and_curves_fit_the_schema():
     curve = Curve.plain("loss", [1, 2], [0.5, 0.25], x_name="epoch", y_name="loss", how="logged")
-    figure = {"name": "loss", "title": "T", "caption": "C", "x_scale": "linear", "y_scale": "log",
-              "curves": [curve.to_json()], "bands": {"b": [1, 2]}}
+    figure = {
+        "name": "loss",
+        "title": "T",
+        "caption": "C",
+        "x_scale": "linear",
+        "y_scale": "log",
+        "curves": [curve.to_json()],
+        "bands": {"b": [1, 2]},
+    }
     record = whole(outcome_of("a", "PASS", expectation(), figures=[figure]))
     jsonschema.validate(json.loads(record.model_dump_json()), Record.model_json_schema())
     kept = record.tests[0]

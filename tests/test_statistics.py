@@ -211,8 +211,19 @@ def test_a_detectable_effect_is_decided_as_often_as_its_power_says():
 def drawn_curve(rows, x=(2, 4, 8)):
     rows = np.asarray(rows, dtype=float)
     mean = rows.mean(axis=0)
-    return Curve(name="error", x=np.array(x), y=mean, low=mean, high=mean, x_name="w", y_name="error",
-                 n=len(rows), n_of="permutations", how="mean", replicates=rows)
+    return Curve(
+        name="error",
+        x=np.array(x),
+        y=mean,
+        low=mean,
+        high=mean,
+        x_name="w",
+        y_name="error",
+        n=len(rows),
+        n_of="permutations",
+        how="mean",
+        replicates=rows,
+    )
 
 
 def test_a_pooled_curve_averages_networks_and_keeps_the_spread_of_draws():

@@ -13,8 +13,17 @@ from netprops.verdict import Bound, Outcome, judge, judge_all, overall, rejectio
 
 def interval(value, error, *, df=9.0):
     low, high = value - 2 * error, value + 2 * error
-    return Measurement(name="q", value=value, low=low, high=high, n=10, n_of="seeds", standard_error=error,
-                       df=df, how="made by hand")
+    return Measurement(
+        name="q",
+        value=value,
+        low=low,
+        high=high,
+        n=10,
+        n_of="seeds",
+        standard_error=error,
+        df=df,
+        how="made by hand",
+    )
 
 
 def bound(low=None, high=None):
@@ -67,8 +76,13 @@ def test_the_expectations_of_one_test_share_alpha_by_holm():
     assert judge(*near, alpha=0.006).outcome is Outcome.FAIL
 
 
-@given(value=st.floats(-1, 1), error=st.floats(0.01, 1), low=st.floats(-1, 1), shift=st.floats(-2, 2),
-       alpha=st.sampled_from([1e-4, 0.01, 0.2]))
+@given(
+    value=st.floats(-1, 1),
+    error=st.floats(0.01, 1),
+    low=st.floats(-1, 1),
+    shift=st.floats(-2, 2),
+    alpha=st.sampled_from([1e-4, 0.01, 0.2]),
+)
 @settings(max_examples=60, deadline=None)
 def test_moving_value_and_bound_together_changes_nothing(value, error, low, shift, alpha):
     here = judge(interval(value, error), bound(low), alpha)

@@ -28,7 +28,8 @@ class _Layout:
 
 _LAYOUTS = {
     "cifar10": _Layout(
-        "CIFAR10", "cifar-10-batches-py",
+        "CIFAR10",
+        "cifar-10-batches-py",
         (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"),
     ),
     "cifar100": _Layout("CIFAR100", "cifar-100-python", ("train", "test", "meta")),
@@ -48,8 +49,11 @@ def missing(request: Request) -> str | None:
         if root is None or not (root / layout.folder / file).is_file():
             jpegs = request.name == "cifar10" and root is not None and (root / JPEG_TAR).is_file()
             return looked_for(
-                request, what=f"the python version of {layout.reader}", file=f"{layout.folder}/{file}",
-                reader=f"torchvision.datasets.{layout.reader}", size="a download of 170 MB, 360 MB on disk",
+                request,
+                what=f"the python version of {layout.reader}",
+                file=f"{layout.folder}/{file}",
+                reader=f"torchvision.datasets.{layout.reader}",
+                size="a download of 170 MB, 360 MB on disk",
                 hint=f"or use the data set cifar10jpeg, for which {JPEG_TAR} lies there" if jpegs else "",
             )
     return None

@@ -101,9 +101,7 @@ class Dataset:
                 )
 
     @classmethod
-    def of_images(
-        cls, name: str, train: Split, test: Split, *, classes: tuple[str, ...]
-    ) -> Dataset:
+    def of_images(cls, name: str, train: Split, test: Split, *, classes: tuple[str, ...]) -> Dataset:
         """Return a classification of images; mean and standard deviation come from its training part."""
         mean, std = channel_statistics(train.inputs.numpy())
         return cls(
@@ -123,10 +121,18 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over both parts (type, shape and bytes), classes, task and normalisation; not the name."""
-        return digest_of(canonical({
-            "train": self.train.digest, "test": self.test.digest, "task": self.task, "classes": self.classes,
-            "mean": self.mean, "std": self.std,
-        }))
+        return digest_of(
+            canonical(
+                {
+                    "train": self.train.digest,
+                    "test": self.test.digest,
+                    "task": self.task,
+                    "classes": self.classes,
+                    "mean": self.mean,
+                    "std": self.std,
+                }
+            )
+        )
 
     def prepare(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return what a network is given for raw inputs.

@@ -81,7 +81,10 @@ def _publish(dataset: Dataset, copy: Path) -> None:
             np.save(part / f"{name}.npy", tensor.numpy(), allow_pickle=False)
             durable.sync_file(part / f"{name}.npy")
         sidecar = {
-            "digest": dataset.digest, "classes": dataset.classes, "mean": dataset.mean, "std": dataset.std,
+            "digest": dataset.digest,
+            "classes": dataset.classes,
+            "mean": dataset.mean,
+            "std": dataset.std,
         }
         durable.write(part / SIDECAR, durable.sealed(sidecar))
         part.rename(copy)
@@ -103,8 +106,12 @@ def _read(copy: Path, request: Request) -> Dataset | None:
         facts = durable.unsealed((copy / SIDECAR).read_bytes(), str(copy / SIDECAR))
         arrays = [np.load(copy / f"{name}.npy", mmap_mode="c") for name in _ARRAYS]
         dataset = Dataset(
-            name=request.name, train=Split.of_arrays(*arrays[:2]), test=Split.of_arrays(*arrays[2:]),
-            task="classification", classes=tuple(facts["classes"]), mean=tuple(facts["mean"]),
+            name=request.name,
+            train=Split.of_arrays(*arrays[:2]),
+            test=Split.of_arrays(*arrays[2:]),
+            task="classification",
+            classes=tuple(facts["classes"]),
+            mean=tuple(facts["mean"]),
             std=tuple(facts["std"]),
         )
         if dataset.digest != facts["digest"]:

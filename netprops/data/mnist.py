@@ -33,7 +33,10 @@ def missing(request: Request) -> str | None:
     for name in _names():
         if request.root is None or not (request.root / FOLDER / name).is_file():
             return looked_for(
-                request, what="MNIST", file=(FOLDER / name).as_posix(), reader="torchvision.datasets.MNIST",
+                request,
+                what="MNIST",
+                file=(FOLDER / name).as_posix(),
+                reader="torchvision.datasets.MNIST",
                 size="a download of 12 MB, 55 MB on disk",
             )
     return None

@@ -38,14 +38,27 @@ class Search:
     def measurement(self, name: str) -> Measurement:
         """Return the largest error found, as an exact fact about the chunks that were searched."""
         return Measurement.exact(
-            name, self.worst, n=self.chunks, n_of="chunks", how="largest over a seeded search by Hypothesis",
-            details={"smallest_failing_chunk": " ".join(map(str, self.failing)),
-                     "smallest_failing_size": len(self.failing)},
+            name,
+            self.worst,
+            n=self.chunks,
+            n_of="chunks",
+            how="largest over a seeded search by Hypothesis",
+            details={
+                "smallest_failing_chunk": " ".join(map(str, self.failing)),
+                "smallest_failing_size": len(self.failing),
+            },
         )
 
 
-def search_failing_chunk(error_of: Callable[[tuple[int, ...]], float], *, width: int, smallest: int,
-                         threshold: float, examples: int = 200, entropy: int = 0) -> Search:
+def search_failing_chunk(
+    error_of: Callable[[tuple[int, ...]], float],
+    *,
+    width: int,
+    smallest: int,
+    threshold: float,
+    examples: int = 200,
+    entropy: int = 0,
+) -> Search:
     """Search the chunks of at least ``smallest`` neurons for one whose error exceeds ``threshold``.
 
     The same arguments give the same search: nothing is read from or written to an example database.
@@ -65,13 +78,22 @@ def search_failing_chunk(error_of: Callable[[tuple[int, ...]], float], *, width:
         UsageError: If ``smallest`` is not in 1..W.
     """
     if not 1 <= smallest <= width:
-        raise UsageError(f"a chunk of a layer of {width} units has 1..{width} neurons, got smallest={smallest}")
+        raise UsageError(
+            f"a chunk of a layer of {width} units has 1..{width} neurons, got smallest={smallest}"
+        )
     seen: dict[tuple[int, ...], float] = {}
     last_failing: list[tuple[int, ...]] = []
 
     @seed(entropy)
-    @settings(max_examples=examples, database=None, deadline=None, phases=(Phase.generate, Phase.shrink),
-              suppress_health_check=list(HealthCheck), report_multiple_bugs=False, print_blob=False)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
     @given(size=st.integers(smallest, width), order=st.integers(0, 2**32 - 1))
     def every_chunk_holds(size: int, order: int) -> None:
         chunk = tuple(sorted(np.random.default_rng(order).permutation(width)[:size].tolist()))

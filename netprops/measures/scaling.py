@@ -71,17 +71,25 @@ class PowerLaw:
     @property
     def comparison(self) -> str:
         """Both models' goodness in one phrase, and which of them is better."""
-        better = {True: "the straight line is better", False: "the parabola is better",
-                  None: "too few points tell them apart"}[self.straight_is_better]
+        better = {
+            True: "the straight line is better",
+            False: "the parabola is better",
+            None: "too few points tell them apart",
+        }[self.straight_is_better]
         return f"R2 {self.straight.r2:.4f} against {self.curved.r2:.4f}, {better} by AICc"
 
     def line(self, sizes: ArrayLike) -> Curve:
         """Return the fitted law as a dashed curve over those of some sizes that it was fitted on."""
         at = np.asarray(sizes, dtype=np.float64)
         at = at[(at >= self.points[0]) & (at <= self.points[-1])]
-        drawn = Curve.plain(f"power law, exponent {self.exponent.value:.2f}", at.tolist(),
-                            self.predict(at).tolist(), x_name="chunk size w (neurons)",
-                            y_name="error (fraction)", how=self.exponent.how)
+        drawn = Curve.plain(
+            f"power law, exponent {self.exponent.value:.2f}",
+            at.tolist(),
+            self.predict(at).tolist(),
+            x_name="chunk size w (neurons)",
+            y_name="error (fraction)",
+            how=self.exponent.how,
+        )
         return replace(drawn, details={"line": "dashed"})
 
 

@@ -50,8 +50,15 @@ class Expectations:
         self._notes: list[str] = []
         self.inconclusive = False
 
-    def expect(self, measurement: Measurement, *, at_least: float | None = None, at_most: float | None = None,
-               source: str, calibration: str | None = None) -> None:
+    def expect(
+        self,
+        measurement: Measurement,
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        source: str,
+        calibration: str | None = None,
+    ) -> None:
         """Hold a measurement against a bound; it is judged when the test's body is done.
 
         Args:
@@ -67,15 +74,26 @@ class Expectations:
         from netprops.measurement import Measurement
 
         if not isinstance(measurement, Measurement):
-            raise UsageError(f"verdict.expect needs a Measurement, got {type(measurement).__name__}; "
-                             "Measurement.exact makes one from a number without sampling error")
+            raise UsageError(
+                f"verdict.expect needs a Measurement, got {type(measurement).__name__}; "
+                "Measurement.exact makes one from a number without sampling error"
+            )
         bound = Bound(at_least=at_least, at_most=at_most, source=source, calibration=calibration)
         self._expected.append((measurement, bound))
 
-    def figure(self, name: str, curves: Curve | Sequence[Curve], *, title: str, caption: str,
-               x_scale: _Scale = "log", y_scale: _Scale = "linear", lines: Mapping[str, float] | None = None,
-               levels: Mapping[str, float] | None = None,
-               bands: Mapping[str, tuple[float, float]] | None = None) -> None:
+    def figure(
+        self,
+        name: str,
+        curves: Curve | Sequence[Curve],
+        *,
+        title: str,
+        caption: str,
+        x_scale: _Scale = "log",
+        y_scale: _Scale = "linear",
+        lines: Mapping[str, float] | None = None,
+        levels: Mapping[str, float] | None = None,
+        bands: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         """Attach the data of a figure to the record.
 
         Args:
@@ -102,12 +120,19 @@ class Expectations:
             if scale not in ("log", "linear"):
                 raise UsageError(f"figure {name}: a scale is 'log' or 'linear', got {scale!r}")
         shown = [curves] if isinstance(curves, Curve) else list(curves)
-        self._figures.append({
-            "name": name, "title": title, "caption": caption, "x_scale": x_scale, "y_scale": y_scale,
-            "curves": [curve.to_json() for curve in shown], "lines": dict(lines or {}),
-            "levels": dict(levels or {}),
-            "bands": {label: list(ends) for label, ends in (bands or {}).items()},
-        })
+        self._figures.append(
+            {
+                "name": name,
+                "title": title,
+                "caption": caption,
+                "x_scale": x_scale,
+                "y_scale": y_scale,
+                "curves": [curve.to_json() for curve in shown],
+                "lines": dict(lines or {}),
+                "levels": dict(levels or {}),
+                "bands": {label: list(ends) for label, ends in (bands or {}).items()},
+            }
+        )
 
     def note(self, text: str) -> None:
         """Add a sentence to the test's record."""
@@ -126,8 +151,10 @@ class Expectations:
             UsageError: If the test expected nothing.
         """
         if not self._expected:
-            raise UsageError(f"the test asked for `verdict` but expected nothing of {self._target}; "
-                             "call verdict.expect, or return pytest.skip with the reason")
+            raise UsageError(
+                f"the test asked for `verdict` but expected nothing of {self._target}; "
+                "call verdict.expect, or return pytest.skip with the reason"
+            )
         verdicts = self.judged()
         outcome = overall([verdict.outcome for verdict in verdicts])
         if outcome is Outcome.PASS:
@@ -153,14 +180,22 @@ class Expectations:
         expectations = []
         for verdict, (measured, bound) in zip(self.judged(), self._expected, strict=True):
             effect = verdict.detectable_effect
-            expectations.append({
-                "measurement": measured.to_json(),
-                "bound": {"at_least": bound.at_least, "at_most": bound.at_most, "source": bound.source,
-                          "calibration": bound.calibration},
-                "outcome": str(verdict.outcome), "sentence": verdict.sentence, "p_value": verdict.p_value,
-                "detectable_effect": effect if effect is not None and math.isfinite(effect) else None,
-                "outside": verdict.outside,
-            })
+            expectations.append(
+                {
+                    "measurement": measured.to_json(),
+                    "bound": {
+                        "at_least": bound.at_least,
+                        "at_most": bound.at_most,
+                        "source": bound.source,
+                        "calibration": bound.calibration,
+                    },
+                    "outcome": str(verdict.outcome),
+                    "sentence": verdict.sentence,
+                    "p_value": verdict.p_value,
+                    "detectable_effect": effect if effect is not None and math.isfinite(effect) else None,
+                    "outside": verdict.outside,
+                }
+            )
         return {"expectations": expectations, "figures": self._figures, "notes": self._notes}
 
 

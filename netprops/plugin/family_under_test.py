@@ -65,17 +65,6 @@ class FamilyUnderTest:
         both = self._hand([*(self.declaration.spec(one.width, one.seed) for one in changed), *changed])
         return list(zip(both[: len(changed)], both[len(changed) :], strict=True))
 
-    def interpolating(self, seed: int, *, threshold: float = 0.005) -> list[Subject]:
-        """Return the plain networks of one seed that fit their training set, narrow first.
-
-        Args:
-            seed: The seed.
-            threshold: Largest training error, as a fraction, at which a network counts as interpolating; the
-                default is that of w*, of Doimo et al. 2022.
-        """
-        specs = [one for one in self.declaration.specs() if one.seed == seed]
-        return [one for one in self._hand(specs) if one.error("train") <= threshold]
-
     def _specs(self, width: float | None, variant: str | None) -> list[Spec]:
         specs = [one for one in self.declaration.specs(variant) if width in (None, one.width)]
         if not specs:

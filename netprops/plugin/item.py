@@ -41,8 +41,9 @@ class PropertyItem:
         session: The session it belongs to.
     """
 
-    def __init__(self, item: pytest.Function, wanted: Wanted, target: Spec | Family,
-                 session: PropertySession) -> None:
+    def __init__(
+        self, item: pytest.Function, wanted: Wanted, target: Spec | Family, session: PropertySession
+    ) -> None:
         self.item, self.wanted, self.target, self._session = item, wanted, target, session
         self.specs = wanted.specs(target)
         self.expectations: Expectations | None = None
@@ -140,9 +141,13 @@ class PropertyItem:
         qualified = "::".join([*self.function.split("::")[:-1], self.item.name])
         xfail = self.expected_failure
         return {
-            "id": f"{file}::{qualified}", "suite": self.item.path.parent.name, "file": file,
-            "name": self.item.originalname, "claim": " ".join(claim.split()) or readable,
-            "explanation": explanation.strip(), "family": self.declaration.id,
+            "id": f"{file}::{qualified}",
+            "suite": self.item.path.parent.name,
+            "file": file,
+            "name": self.item.originalname,
+            "claim": " ".join(claim.split()) or readable,
+            "explanation": explanation.strip(),
+            "family": self.declaration.id,
             "subjects": [self.target.id] if one_network else [],
             "xfail": f"{xfail.reason} (measured: {xfail.measured})" if xfail else "",
             "reproduce": self._reproduce(file, content_file, qualified),
@@ -184,8 +189,13 @@ class PropertyItem:
     def _payload(self) -> str:
         """Return the test's record, and the summaries of networks first seen by it, as one JSON text."""
         said: dict[str, Any] = self.expectations.to_json() if self.expectations else {}
-        test = {**self.skeleton(), **said, "outcome": self._outcome, "reason": self._reason,
-                "seconds": round(self._seconds, 3)}
+        test = {
+            **self.skeleton(),
+            **said,
+            "outcome": self._outcome,
+            "reason": self._reason,
+            "seconds": round(self._seconds, 3),
+        }
         if self._handed:
             test["subjects"] = list(self._handed)
         summaries = [summary for summary in self._handed.values() if summary]

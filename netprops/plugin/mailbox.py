@@ -89,8 +89,9 @@ class Watch:
         clock: Seconds, growing.
     """
 
-    def __init__(self, mailbox: Mailbox, write: Callable[[str], None],
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, mailbox: Mailbox, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._mailbox, self._write = mailbox, write
         self._lines = Lines(write, clock)
         self._over = threading.Event()

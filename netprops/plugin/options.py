@@ -53,11 +53,19 @@ class Setting:
 
 SETTINGS = (
     Setting("scale", "recipes: mini (minutes on a CPU; default) or paper (the papers' own)", metavar="SCALE"),
-    Setting("device", "where networks are trained and measured: auto (default), cpu, cuda, cuda:N or mps",
-            metavar="DEVICE"),
+    Setting(
+        "device",
+        "where networks are trained and measured: auto (default), cpu, cuda, cuda:N or mps",
+        metavar="DEVICE",
+    ),
     Setting("data-root", "folder of the data sets (also: NETPROPS_DATA)", "path", "DIR", "NETPROPS_DATA"),
-    Setting("cache", "folder of trained networks (also: NETPROPS_CACHE; default: the user's cache folder)",
-            "path", "DIR", "NETPROPS_CACHE"),
+    Setting(
+        "cache",
+        "folder of trained networks (also: NETPROPS_CACHE; default: the user's cache folder)",
+        "path",
+        "DIR",
+        "NETPROPS_CACHE",
+    ),
     Setting("remote", "URL of a shared cache that is read through", metavar="URL"),
     Setting("report", "folder of the report (default: reports/latest)", "path", "DIR"),
     Setting("no-report", "write neither a record nor a report", "flag"),
@@ -170,10 +178,16 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> O
         if not folder.is_dir():
             raise UsageError(f"the folder of fixtures {folder} does not exist")
     return Options(
-        scale=scale, device=device, data_root=data_root, cache=cache, remote=values["remote"],
+        scale=scale,
+        device=device,
+        data_root=data_root,
+        cache=cache,
+        remote=values["remote"],
         report=values["report"] or config.rootpath / "reports" / "latest",
-        no_report=bool(values["no_report"]), strict=bool(values["strict"]),
-        alpha=_alpha(values["alpha"] or "0.01"), download=bool(values["download"]),
+        no_report=bool(values["no_report"]),
+        strict=bool(values["strict"]),
+        alpha=_alpha(values["alpha"] or "0.01"),
+        download=bool(values["download"]),
         fixtures=tuple(values["fixtures"] or ()),
     )
 

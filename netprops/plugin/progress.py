@@ -164,8 +164,13 @@ class Bar:
         self._screen.fresh_line()
         self._label = training.label
         self._bar = tqdm(
-            total=training.epochs, desc=training.label, file=self._screen, leave=False, mininterval=0.2,
-            ncols=self._screen.columns - 1, bar_format="{desc} |{bar:16}| {n}/{total}{postfix}",
+            total=training.epochs,
+            desc=training.label,
+            file=self._screen,
+            leave=False,
+            mininterval=0.2,
+            ncols=self._screen.columns - 1,
+            bar_format="{desc} |{bar:16}| {n}/{total}{postfix}",
         )
 
     def close(self) -> None:

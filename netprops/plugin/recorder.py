@@ -75,9 +75,13 @@ class Recorder:
 
         selected = self._head["selected"]
         self.record = assemble(
-            self._head, self._tests, self._subjects, selected=selected,
+            self._head,
+            self._tests,
+            self._subjects,
+            selected=selected,
             seconds=round(time.monotonic() - self._began, 3),
-            interrupted=len({test.id for test in self._tests}) < selected, missing=self._head["missing"],
+            interrupted=len({test.id for test in self._tests}) < selected,
+            missing=self._head["missing"],
         )
         if self._folder is not None and self._lines is not None:
             self._lines.close()

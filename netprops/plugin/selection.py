@@ -42,7 +42,8 @@ class Wanted:
     def targets(self, families: Iterable[Family]) -> tuple[Spec | Family, ...]:
         """Return the targets among the families of the run's scale, in their order."""
         chosen = [
-            one for one in families
+            one
+            for one in families
             if (self.families is None or one.name in self.families)
             and (self.variant is None or self.variant in one.variants)
         ]
@@ -131,8 +132,11 @@ class ExpectedFailure:
 
     def covers(self, file: Path, function: str, target: str) -> bool:
         """Return whether the entry is about a test function and a target."""
-        return (file == self.file and function == self.test.partition("::")[2]
-                and fnmatchcase(target, self.subject))
+        return (
+            file == self.file
+            and function == self.test.partition("::")[2]
+            and fnmatchcase(target, self.subject)
+        )
 
 
 def expected_failures(folder: Path, scale: str) -> tuple[ExpectedFailure, ...]:

@@ -143,8 +143,14 @@ class PropertySession:
 
         options = self.options
         cache = Cache(options.cache or default_root(), remote=options.remote)
-        return Zoo(cache, data_root=options.data_root, device=self.device, progress=self.sink,
-                   download=options.download, companions=0 if self.worker else self.trainers - 1)
+        return Zoo(
+            cache,
+            data_root=options.data_root,
+            device=self.device,
+            progress=self.sink,
+            download=options.download,
+            companions=0 if self.worker else self.trainers - 1,
+        )
 
     @cached_property
     def trainers(self) -> int:
@@ -230,8 +236,11 @@ class PropertySession:
 
     def _refuse_stale(self, stale: Sequence[Any], found: Sequence[PropertyItem]) -> None:
         """Refuse entries that match nothing, where their file was collected as a whole."""
-        in_part = {(self.config.invocation_params.dir / arg.partition("::")[0]).resolve()
-                   for arg in self.config.args if "::" in arg}
+        in_part = {
+            (self.config.invocation_params.dir / arg.partition("::")[0]).resolve()
+            for arg in self.config.args
+            if "::" in arg
+        }
         collected = {one.item.path.resolve() for one in found} - in_part
         for entry in stale:
             if entry.file in collected or not entry.file.exists():
@@ -288,16 +297,26 @@ class PropertySession:
         device = self.device.partition(":")[0]
         head = {
             "environment": {
-                "netprops": __version__, "python": platform.python_version(), "platform": platform.platform(),
-                "processors": os.cpu_count() or 1, "device": device, "packages": packages,
+                "netprops": __version__,
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                "processors": os.cpu_count() or 1,
+                "device": device,
+                "packages": packages,
             },
             "options": {"scale": options.scale, "strict": options.strict, "alpha": options.alpha},
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "selected": len(self.items),
             "missing": sorted({sentence for sentence in self._missing.values() if sentence}),
         }
-        text = header(options, device=device, cache=str(self.zoo.cache.root), tests=len(self.items),
-                      rows=self.zoo.plan(self.plan), trainers=self.trainers)
+        text = header(
+            options,
+            device=device,
+            cache=str(self.zoo.cache.root),
+            tests=len(self.items),
+            rows=self.zoo.plan(self.plan),
+            trainers=self.trainers,
+        )
         skeletons = {one.item.nodeid: one.skeleton() for one in self.items}
         return {"head": head, "header": text, "skeletons": skeletons}
 
@@ -321,8 +340,11 @@ def _nothing_matches(expression: str, items: Sequence[PropertyItem]) -> str:
     from netprops.content import did_you_mean
 
     ids = sorted({one.target.id for one in items})
-    words = [word for word in expression.replace("(", " ").replace(")", " ").split()
-             if word not in ("and", "or", "not")]
+    words = [
+        word
+        for word in expression.replace("(", " ").replace(")", " ").split()
+        if word not in ("and", "or", "not")
+    ]
     parts = {part for one in ids for part in (one, *one.split("-"))}
     unknown = [word for word in words if not any(word.lower() in one.item.name.lower() for one in items)]
     answer = f"no test matches {expression!r}"

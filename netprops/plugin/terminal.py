@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 _COLOURS = {"PASS": "green", "XFAIL": "yellow", "INCONCLUSIVE": "yellow", "SKIPPED": "yellow"}
 
 
-def header(options: Options, *, device: str, cache: str, tests: int, rows: Sequence[Any],
-           trainers: int) -> str:
+def header(
+    options: Options, *, device: str, cache: str, tests: int, rows: Sequence[Any], trainers: int
+) -> str:
     """Return the lines that say, before anything trains, what is going to happen.
 
     Args:
@@ -58,8 +59,12 @@ def summarize(reporter: Any, recorder: Recorder) -> None:
         reporter.write_line(f"missing data: {sentence}", yellow=True)
     skipped = all(test.outcome == "SKIPPED" for test in record.tests)
     if record.tests and record.summary.missing and skipped:
-        reporter.write_sep("!", "NOTHING WAS TESTED: the data of every selected property test are missing",
-                           red=True, bold=True)
+        reporter.write_sep(
+            "!",
+            "NOTHING WAS TESTED: the data of every selected property test are missing",
+            red=True,
+            bold=True,
+        )
     if recorder.problem:
         reporter.write_line(recorder.problem, red=True)
     if recorder.index:

@@ -53,9 +53,16 @@ class Trained:
 
 
 def train(
-    network: nn.Module, dataset: Dataset, recipe: Recipe, *, seed: int, device: torch.device,
-    state: Path | None = None, progress: Callable[[Progress], None] | None = None,
-    every_seconds: float = 30.0, label: str = "network",
+    network: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    state: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    every_seconds: float = 30.0,
+    label: str = "network",
 ) -> Trained:
     """Train a network in place.
 
@@ -96,15 +103,32 @@ def train(
     evaluated = _evaluated(recipe, samples, len(dataset.test))
 
     optimizer = build_optimizer(network.parameters(), recipe)
-    run = Run(network, optimizer, seed=seed, device=device, folder=state, what={
-        "recipe": recipe.model_dump(mode="json"), "seed": seed, "data digest": dataset.digest,
-        "training version": TRAINING_VERSION, "torch": torch.__version__, "device": device.type,
-    })
+    run = Run(
+        network,
+        optimizer,
+        seed=seed,
+        device=device,
+        folder=state,
+        what={
+            "recipe": recipe.model_dump(mode="json"),
+            "seed": seed,
+            "data digest": dataset.digest,
+            "training version": TRAINING_VERSION,
+            "torch": torch.__version__,
+            "device": device.type,
+        },
+    )
     with reproducible(device), dropout_stream(seed, device), interrupts() as interrupted:
         if not run.resume(label) and 0 in recipe.snapshots:
             run.keep()
-        pacer = Pacer(progress, label=label, epochs=recipe.epochs, steps=steps, every_seconds=every_seconds,
-                      interrupted=interrupted)
+        pacer = Pacer(
+            progress,
+            label=label,
+            epochs=recipe.epochs,
+            steps=steps,
+            every_seconds=every_seconds,
+            interrupted=interrupted,
+        )
         while run.epoch < recipe.epochs:
             if run.step == 0:
                 run.shuffle(samples, steps)
@@ -150,7 +174,12 @@ def train(
 
 @torch.no_grad()
 def error_share(
-    network: nn.Module, dataset: Dataset, split: Split, *, device: torch.device, recipe: Recipe,
+    network: nn.Module,
+    dataset: Dataset,
+    split: Split,
+    *,
+    device: torch.device,
+    recipe: Recipe,
     batch: int = 2048,
 ) -> float:
     """Return the share of a split that a network answers wrongly.

@@ -43,8 +43,14 @@ class Pacer:
     """
 
     def __init__(
-        self, show: Callable[[Progress], None] | None, *, label: str, epochs: int, steps: int,
-        every_seconds: float, interrupted: Callable[[], bool],
+        self,
+        show: Callable[[Progress], None] | None,
+        *,
+        label: str,
+        epochs: int,
+        steps: int,
+        every_seconds: float,
+        interrupted: Callable[[], bool],
     ) -> None:
         self.interrupted = interrupted
         self._show, self._label, self._epochs, self._steps = show, label, epochs, steps
@@ -82,11 +88,19 @@ class Pacer:
         if done > self._first:
             pace = (self._shown - self._began) / (done - self._first)
             left = pace * (self._epochs * self._steps - done)
-        self._show(Progress(
-            label=self._label, epoch=min(position.epoch + 1, self._epochs), epochs=self._epochs,
-            step=position.step, steps=self._steps, loss=position.loss, train_error=position.train_error,
-            test_error=position.test_error, seconds_left=left,
-        ))
+        self._show(
+            Progress(
+                label=self._label,
+                epoch=min(position.epoch + 1, self._epochs),
+                epochs=self._epochs,
+                step=position.step,
+                steps=self._steps,
+                loss=position.loss,
+                train_error=position.train_error,
+                test_error=position.test_error,
+                seconds_left=left,
+            )
+        )
 
     def _state_due(self, now: float) -> bool:
         if not self._every:

@@ -49,7 +49,8 @@ class Recipe(Frozen):
         milestones: Epochs of the drops of ``"step"``.
         gamma: Factor of each drop.
         warmup: Epochs of linear warm-up from 0.
-        loss: ``"cross-entropy"`` over classes, or ``"squared-hinge"``, 1/2 max(0, 1 - y f)^2, for labels -1, 1.
+        loss: ``"cross-entropy"`` over classes, or ``"squared-hinge"``, 1/2 max(0, 1 - y f)^2, for labels
+            -1 and 1.
         label_smoothing: Share of the target spread over all classes; cross-entropy only.
         augmentation: Random transformations of the training images.
         precision: ``"float32"``, ``"float64"``, or ``"bf16"`` (autocast on CUDA; float32 on a CPU).

@@ -52,8 +52,14 @@ class Run:
     """
 
     def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, *, seed: int, device: torch.device,
-        folder: Path | None, what: dict[str, Any],
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        seed: int,
+        device: torch.device,
+        folder: Path | None,
+        what: dict[str, Any],
     ) -> None:
         self._network, self._optimizer = network, optimizer
         self._device, self._folder, self._what = device, folder, what
@@ -80,10 +86,16 @@ class Run:
         sizes = torch.full((len(self.losses),), batch, dtype=torch.float64)
         sizes[-1] = seen - batch * (len(self.losses) - 1)
         loss = float((self.losses.cpu().double() * sizes).sum()) / seen
-        self.history.append(Epoch(
-            epoch=self.epoch + 1, loss=loss, train_error=int(self.wrong.item()) / seen, test_error=test_error,
-            lr=lr, seconds=self.seconds,
-        ))
+        self.history.append(
+            Epoch(
+                epoch=self.epoch + 1,
+                loss=loss,
+                train_error=int(self.wrong.item()) / seen,
+                test_error=test_error,
+                lr=lr,
+                seconds=self.seconds,
+            )
+        )
         self.epoch, self.step = self.epoch + 1, 0
 
     def keep(self) -> None:
@@ -171,7 +183,10 @@ class Run:
         if self.step:
             loss = float(self.losses[self.step - 1])
         return Position(
-            epoch=self.epoch, step=self.step, loss=loss, train_error=last.train_error if last else None,
+            epoch=self.epoch,
+            step=self.step,
+            loss=loss,
+            train_error=last.train_error if last else None,
             test_error=next((e.test_error for e in reversed(self.history) if e.test_error is not None), None),
         )
 
@@ -187,10 +202,15 @@ class Run:
             "generator/order": self._shuffling.get_state(),
             "generator/augmentation": self.augmenting.get_state(),
             "generator/dropout": _global_state(self._device),
-            "epoch/order": self.order, "epoch/losses": self.losses, "epoch/wrong": self.wrong,
+            "epoch/order": self.order,
+            "epoch/losses": self.losses,
+            "epoch/wrong": self.wrong,
         }
         facts = {
-            "what": self._what, "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "what": self._what,
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
             "history": [asdict(epoch) for epoch in self.history],
             "snapshots": {str(epoch): digest for epoch, digest in self._digests.items()},
         }

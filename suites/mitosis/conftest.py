@@ -17,8 +17,12 @@ def chunk_errors():
     def measured(subject, split):
         if (subject.id, split) not in known:
             known[subject.id, split] = chunk_error(
-                subject.features(split), *subject.readout, subject.labels(split),
-                sizes=sizes(subject.width, per_octave=4), draws=100, rng=subject.rng("chunks"),
+                subject.features(split),
+                *subject.readout,
+                subject.labels(split),
+                sizes=sizes(subject.width, per_octave=4),
+                draws=100,
+                rng=subject.rng("chunks"),
                 name=f"{split} error of chunks",
             )
         return known[subject.id, split]
@@ -51,7 +55,9 @@ def reconstructions():
     def measured(subject):
         if subject.id not in known:
             known[subject.id] = reconstruction_curve(
-                subject.features("test"), draws=8, rng=subject.rng("reconstruction"),
+                subject.features("test"),
+                draws=8,
+                rng=subject.rng("reconstruction"),
             )
         return known[subject.id]
 

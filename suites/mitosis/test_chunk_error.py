@@ -29,13 +29,18 @@ def test_chunk_error_falls_as_inverse_square_root(family, pooled, error_of_infin
     (errors, w_star), infinite = pooled, error_of_infinite_width(family)
     law = power_law(errors, rng=family.widest()[0].rng("law"), asymptote=infinite.value, above=w_star)
     verdict.figure(
-        "chunk-test-error", [errors, law.line(errors.x)], title="Test error of random chunks",
+        "chunk-test-error",
+        [errors, law.line(errors.x)],
+        title="Test error of random chunks",
         caption=f"Mean over {len(family.widest())} networks of the widest layer, and the power law fitted "
         f"from w* on: exponent {law.exponent}, curvature {law.curvature}.",
-        lines={"w*": w_star}, levels={"error∞": infinite.value}, y_scale="log",
+        lines={"w*": w_star},
+        levels={"error∞": infinite.value},
+        y_scale="log",
     )
-    verdict.note(f"error∞ of the ensemble: {infinite}. Straight line against parabola in log-log: "
-                 f"{law.comparison}.")
+    verdict.note(
+        f"error∞ of the ensemble: {infinite}. Straight line against parabola in log-log: {law.comparison}."
+    )
     verdict.expect(law.exponent, at_least=0.35, at_most=0.65, source=FIG_3)
     verdict.expect(law.curvature, at_least=-0.1, at_most=0.1, source=FIG_3)
 
@@ -54,18 +59,22 @@ def test_fall_to_the_own_error_is_an_inverse_square_root(family, pooled, verdict
     one = family.widest()[0]
     law = power_law(errors, rng=one.rng("bend"), full_width=one.width, above=w_star)
     verdict.figure(
-        "fall-to-own-error", [errors, law.line(errors.x)], title="Fall of the chunks' error to the network's own",
+        "fall-to-own-error",
+        [errors, law.line(errors.x)],
+        title="Fall of the chunks' error to the network's own",
         caption=f"Mean over the widest networks, and their own error plus a power of 1/w - 1/W with exponent "
         f"{law.exponent}.",
-        lines={"w*": w_star}, levels={"own error": law.asymptote},
+        lines={"w*": w_star},
+        levels={"own error": law.asymptote},
     )
     verdict.note(f"Straight line against parabola in log-log: {law.comparison}.")
     verdict.expect(law.exponent, at_least=0.35, at_most=0.65, source=FIG_3)
 
 
 @pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
-def test_chunk_error_falls_faster_below_the_critical_size(family, chunk_errors, clone_size,
-                                                          error_of_infinite_width, verdict):
+def test_chunk_error_falls_faster_below_the_critical_size(
+    family, chunk_errors, clone_size, error_of_infinite_width, verdict
+):
     """Below w*, the error of chunks falls more steeply than beyond it.
 
     For each network, the slope in log-log over the octave below w* is compared with that over the octave
@@ -82,12 +91,14 @@ def test_chunk_error_falls_faster_below_the_critical_size(family, chunk_errors, 
         differences.append(below.value - above.value)
     verdict.expect(
         mean_interval(differences, name="exponent below w* minus exponent above", n_of="seeds"),
-        at_least=0.0, source="Doimo et al. 2022, Fig. 3: steeper than w^-1/2 below w*",
+        at_least=0.0,
+        source="Doimo et al. 2022, Fig. 3: steeper than w^-1/2 below w*",
     )
 
 
 def octaves(sizes, middle):
-    """Return the two pairs of measured sizes that are nearest to (middle / 2, middle) and (middle, 2 middle)."""
-    half, whole, double = (min(sizes, key=lambda size: abs(size - wanted))
-                           for wanted in (middle / 2, middle, 2 * middle))
+    """Return the measured sizes nearest to (middle / 2, middle), and those nearest to (middle, 2 middle)."""
+    half, whole, double = (
+        min(sizes, key=lambda size: abs(size - wanted)) for wanted in (middle / 2, middle, 2 * middle)
+    )
     return (half, whole), (whole, double)

@@ -27,15 +27,23 @@ def test_clones_grow_linearly_with_width(family, clone_size, verdict):
     interpolates; 1 means that w* does not depend on the width. The tolerance of 0.1 lets w* drift by 7% an
     octave of width. What would count against the claim: a slope below 1, a clone that grows with the network.
     """
-    able = [width for width in family.widths
-            if all(one.error("train") <= INTERPOLATES for one in family.subjects(width))]
+    able = [
+        width
+        for width in family.widths
+        if all(one.error("train") <= INTERPOLATES for one in family.subjects(width))
+    ]
     exponents = []
     for seed in range(family.declaration.seeds):
         same = [one for width in able for one in family.subjects(width) if one.seed == seed]
-        exponents.append(growth_exponent([one.width for one in same],
-                                         [clones(one.width, clone_size(one)).value for one in same]))
+        exponents.append(
+            growth_exponent(
+                [one.width for one in same], [clones(one.width, clone_size(one)).value for one in same]
+            )
+        )
     verdict.note(f"Fitted over the width factors {', '.join(f'{width:g}' for width in able)}.")
     verdict.expect(
         mean_interval(exponents, name="growth exponent of the number of clones", n_of="seeds"),
-        at_least=0.9, at_most=1.1, source="Doimo et al. 2022, abstract and section 3: linear growth",
+        at_least=0.9,
+        at_most=1.1,
+        source="Doimo et al. 2022, abstract and section 3: linear growth",
     )

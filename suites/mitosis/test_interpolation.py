@@ -22,13 +22,18 @@ def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone
     training, test = chunk_errors(subject, "train"), chunk_errors(subject, "test")
     w_star = clone_size(subject)
     verdict.figure(
-        "chunk-training-error", [training, test], title="Errors of random chunks",
+        "chunk-training-error",
+        [training, test],
+        title="Errors of random chunks",
         caption=f"Mean error of {training.n} random chunks over their size; w* = {w_star}.",
-        lines={"w*": w_star.value}, levels={"0.5%": INTERPOLATES}, y_scale="log",
+        lines={"w*": w_star.value},
+        levels={"0.5%": INTERPOLATES},
+        y_scale="log",
     )
     size = min(x for x in training.x if x >= min(2 * w_star.value, subject.width))
-    verdict.expect(training.at(size).named(f"training error of chunks of {size:.0f}"),
-                   at_most=INTERPOLATES, source=FIG_4)
+    verdict.expect(
+        training.at(size).named(f"training error of chunks of {size:.0f}"), at_most=INTERPOLATES, source=FIG_4
+    )
 
 
 @pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
@@ -42,10 +47,17 @@ def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
     smallest = min(math.ceil(2 * clone_size(subject).value), subject.width)
     search = search_failing_chunk(
         lambda chunk: error_of(training, *subject.readout, labels, chunk),
-        width=subject.width, smallest=smallest, threshold=INTERPOLATES,
+        width=subject.width,
+        smallest=smallest,
+        threshold=INTERPOLATES,
     )
     if search.failing:
-        verdict.note(f"Smallest failing chunk, of {len(search.failing)} neurons with a training error of "
-                     f"{search.failing_error:.2%}: {', '.join(map(str, search.failing))}.")
-    verdict.expect(search.measurement(f"largest training error of a chunk of at least {smallest}"),
-                   at_most=INTERPOLATES, source=FIG_4)
+        verdict.note(
+            f"Smallest failing chunk, of {len(search.failing)} neurons with a training error of "
+            f"{search.failing_error:.2%}: {', '.join(map(str, search.failing))}."
+        )
+    verdict.expect(
+        search.measurement(f"largest training error of a chunk of at least {smallest}"),
+        at_most=INTERPOLATES,
+        source=FIG_4,
+    )

@@ -23,41 +23,75 @@ def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verd
     """
     found, w_star = reconstructions(subject), clone_size(subject)
     verdict.figure(
-        "reconstruction", [found.r2], title="Reconstruction of the layer from a chunk",
+        "reconstruction",
+        [found.r2],
+        title="Reconstruction of the layer from a chunk",
         caption=f"R2 of a ridge regression from random chunks to the neurons outside; w* = {w_star}.",
         lines={"w*": w_star.value},
     )
     size = at_least(found.r2, w_star.value)
     verdict.expect(found.r2.at(size).named(f"R2 from chunks of {size:.0f}"), at_least=0.95, source=FIG_4)
-    verdict.expect(found.r2.at(found.r2.x[-1]).named(f"R2 from chunks of {found.r2.x[-1]:.0f}"),
-                   at_least=0.98, source=FIG_4)
+    verdict.expect(
+        found.r2.at(found.r2.x[-1]).named(f"R2 from chunks of {found.r2.x[-1]:.0f}"),
+        at_least=0.98,
+        source=FIG_4,
+    )
 
 
 @pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
-def test_residuals_fall_to_the_floor_of_independent_noise(subject, reconstructions, clone_size, verdict):
-    """What a chunk leaves unexplained is noise that the neurons do not share.
+def test_residual_correlation_falls_with_chunk_size(subject, reconstructions, clone_size, verdict):
+    """The larger the chunk, the less the residuals of different neurons are correlated.
+
+    What would count against the claim: neurons that leave the same residual however many are given.
+    """
+    found, w_star = reconstructions(subject), clone_size(subject)
+    verdict.figure(
+        "residual-correlation",
+        [found.correlation, found.floor],
+        title="Correlation of the residuals",
+        caption="Mean absolute correlation of the residuals outside the chunk, and its floor: the same for a "
+        f"surrogate of perfect clones; w* = {w_star}.",
+        lines={"w*": w_star.value},
+    )
+    first, last, draws = found.correlation.x[0], found.correlation.x[-1], found.correlation.replicates
+    verdict.expect(
+        paired_difference(
+            draws[:, 0],
+            draws[:, -1],
+            n_of="permutations",
+            name=f"fall of the residual correlation from {first:.0f} to {last:.0f} neurons",
+        ),
+        at_least=0.0,
+        source=FIG_4,
+    )
+
+
+@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+def test_residuals_are_as_independent_as_those_of_clones(subject, reconstructions, verdict):
+    """What a large chunk leaves unexplained is noise that the neurons do not share.
 
     The mean absolute correlation of the residuals never reaches 0: residuals of finitely many samples
     correlate by chance, and all of them contain the noise of the same chunk. So it is compared with its
     floor: the same regressions on a surrogate of perfect clones, which has the layer's own signal and
     independent noise of the same variances. What would count against the claim: an excess over the floor.
     """
-    found, w_star = reconstructions(subject), clone_size(subject)
+    found = reconstructions(subject)
     verdict.figure(
-        "residual-correlation", [found.correlation, found.floor], title="Correlation of the residuals",
-        caption="Mean absolute correlation of the residuals outside the chunk, and its floor: the same for a "
-        f"surrogate of perfect clones; w* = {w_star}.",
-        lines={"w*": w_star.value},
+        "residual-excess",
+        [found.excess],
+        title="Correlation of the residuals over its floor",
+        caption="Mean absolute correlation of the residuals minus that of a surrogate of perfect clones; "
+        "0 is independent noise.",
+        levels={"bound": 0.003},
     )
-    first, last = found.correlation.x[0], found.correlation.x[-1]
-    replicates = found.correlation.replicates
+    last = found.excess.x[-1]
     verdict.expect(
-        paired_difference(replicates[:, 0], replicates[:, -1], n_of="permutations",
-                          name=f"fall of the residual correlation from {first:.0f} to {last:.0f} neurons"),
-        at_least=0.0, source=FIG_4,
+        found.excess.at(last).named(f"residual correlation over its floor at {last:.0f} neurons"),
+        at_most=0.003,
+        source=FIG_4,
+        calibration="benchmarks/calibration.md: perfect clones of 16 features stay below 0.0005 at W/4, "
+        "clones that share half of their noise come to 0.007",
     )
-    verdict.expect(found.excess.at(last).named(f"residual correlation over its floor at {last:.0f} neurons"),
-                   at_most=0.05, source=FIG_4)
 
 
 @pytest.mark.netprops(on="family", families=("fc5", "wrn28"), variant="nodecay")
@@ -71,14 +105,19 @@ def test_without_weight_decay_reconstruction_is_worse(family, reconstructions, c
     size = at_least(reconstructions(pairs[0][0]).r2, clone_size(pairs[0][0]).value)
     curves = [[r2_at(one, size) for one in pair] for pair in pairs]
     verdict.expect(
-        paired_difference(*zip(*curves, strict=True), name=f"R2 with minus without decay, chunks of {size:.0f}",
-                          n_of="seeds"),
-        at_least=0.0, source="Doimo et al. 2022, Fig. 6 and section 3",
+        paired_difference(
+            *zip(*curves, strict=True),
+            name=f"R2 with minus without decay, chunks of {size:.0f}",
+            n_of="seeds",
+        ),
+        at_least=0.0,
+        source="Doimo et al. 2022, Fig. 6 and section 3",
     )
 
 
 def r2_at(subject, size):
     """Return R2 from random chunks of one size."""
-    found = reconstruction_curve(subject.features("test"), sizes=[int(size)], draws=10,
-                                 rng=subject.rng("decay"), surrogate=False)
+    found = reconstruction_curve(
+        subject.features("test"), sizes=[int(size)], draws=10, rng=subject.rng("decay"), surrogate=False
+    )
     return found.r2.y[0]

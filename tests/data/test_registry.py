@@ -9,7 +9,14 @@ from netprops.errors import MissingDataError, UsageError
 
 def test_names_are_sorted():
     assert data.names() == (
-        "cifar10", "cifar100", "cifar10jpeg", "digits", "imagefolder", "mnist", "pdigits", "pmnist"
+        "cifar10",
+        "cifar100",
+        "cifar10jpeg",
+        "digits",
+        "imagefolder",
+        "mnist",
+        "pdigits",
+        "pmnist",
     )
 
 
@@ -75,7 +82,8 @@ def own(monkeypatch):
     digits = data.load("digits", None)
 
     @data.register(
-        "own", missing=lambda request: None if there else "own is not there",
+        "own",
+        missing=lambda request: None if there else "own is not there",
         download=lambda request: there.append(1),
     )
     def load_own(request):

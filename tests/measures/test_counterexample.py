@@ -18,8 +18,9 @@ def test_a_planted_failure_is_found_and_shrunk_to_the_smallest_chunk():
 
 
 def test_a_chunk_is_not_shrunk_past_what_makes_it_fail():
-    search = search_failing_chunk(lambda chunk: 0.3 if {2, 5} <= set(chunk) else 0.0, width=12, smallest=1,
-                                  threshold=0.005)
+    search = search_failing_chunk(
+        lambda chunk: 0.3 if {2, 5} <= set(chunk) else 0.0, width=12, smallest=1, threshold=0.005
+    )
     assert {2, 5} <= set(search.failing)
     assert search.worst == search.failing_error == 0.3
     # Without its last neuron, in the order that Hypothesis chose, the chunk would hold.
@@ -46,8 +47,14 @@ def test_the_same_entropy_gives_the_same_search():
     runs = []
     for _ in range(2):
         proposed = []
-        search_failing_chunk(lambda chunk, kept=proposed: kept.append(chunk) or 0.0, width=30, smallest=3,
-                             threshold=0.5, examples=30, entropy=4)
+        search_failing_chunk(
+            lambda chunk, kept=proposed: kept.append(chunk) or 0.0,
+            width=30,
+            smallest=3,
+            threshold=0.5,
+            examples=30,
+            entropy=4,
+        )
         runs.append(proposed)
     assert runs[0] == runs[1]
 

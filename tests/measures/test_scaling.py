@@ -231,7 +231,9 @@ def test_a_growth_exponent_is_found_at_any_scale(exponent, scale):
     assert growth_exponent(sizes, scale * sizes**exponent) == pytest.approx(exponent, abs=1e-9)
 
 
-@pytest.mark.parametrize(("sizes", "values"), [([64], [2]), ([64, 64], [2, 3]), ([64, 128], [2, 0]), ([1, 2], [1])])
+@pytest.mark.parametrize(
+    ("sizes", "values"), [([64], [2]), ([64, 64], [2, 3]), ([64, 128], [2, 0]), ([1, 2], [1])]
+)
 def test_a_growth_exponent_needs_two_sizes_and_positive_values(sizes, values):
     with pytest.raises(MeasurementError, match="at least two different positive sizes"):
         growth_exponent(sizes, values)

@@ -57,7 +57,8 @@ def test_three_groups_of_four_blocks_of_two_convolutions_lie_between_stem_and_re
     with torch.device("meta"):
         network = build("wrn28", width=1, inputs=(3, 32, 32), outputs=10)
     weighted = [
-        name for name, m in network.named_modules()
+        name
+        for name, m in network.named_modules()
         if isinstance(m, nn.Conv2d | nn.Linear) and not name.endswith("shortcut")
     ]
     assert len(weighted) == 3 * 4 * 2 + 2

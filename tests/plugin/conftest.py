@@ -40,17 +40,23 @@ class PropertyRuns:
         self.path = pytester.path
         self.write("families/toy.py", TOY)
         here = str(Path(__file__).parent)
-        self.write("conftest.py", f"""
+        self.write(
+            "conftest.py",
+            f"""
             import sys
             sys.path.insert(0, {here!r})
             import fakes
             fakes.install()
-        """)
-        self.write("pytest.ini", """
+        """,
+        )
+        self.write(
+            "pytest.ini",
+            """
             [pytest]
             addopts = --import-mode=importlib
             netprops_fixtures = families
-        """)
+        """,
+        )
 
     def write(self, name, text):
         path = self.path / name
@@ -60,8 +66,10 @@ class PropertyRuns:
 
     def suite(self, text, name="suites/mine/test_mine.py"):
         """Write a test file; ``toy`` is the marker of a test on the widest toy network."""
-        head = ("import pytest\nfrom fakes import measured\n"
-                "toy = pytest.mark.netprops(on='widest', families=('toy',))\n")
+        head = (
+            "import pytest\nfrom fakes import measured\n"
+            "toy = pytest.mark.netprops(on='widest', families=('toy',))\n"
+        )
         return self.write(name, head + textwrap.dedent(text))
 
     def run(self, *args, **kwargs):

@@ -39,8 +39,7 @@ class Row:
 class FakeZoo:
     """Counts its trainings in a file of the working directory; networks of width 13 cannot be trained."""
 
-    def __init__(self, cache, *, data_root=None, device="auto", progress=None, download=False,
-                 companions=0):
+    def __init__(self, cache, *, data_root=None, device="auto", progress=None, download=False, companions=0):
         self.cache, self.progress, self.companions = cache, progress, companions
         self.built = set()
 
@@ -55,8 +54,19 @@ class FakeZoo:
                 continue
             self.built.add(spec.id)
             for epoch in (1, 2, 3):
-                self.progress(Progress(label=spec.id, epoch=epoch, epochs=3, step=1, steps=1, loss=0.25,
-                                       train_error=0.5, test_error=None, seconds_left=61.0))
+                self.progress(
+                    Progress(
+                        label=spec.id,
+                        epoch=epoch,
+                        epochs=3,
+                        step=1,
+                        steps=1,
+                        loss=0.25,
+                        train_error=0.5,
+                        test_error=None,
+                        seconds_left=61.0,
+                    )
+                )
 
     def subject(self, spec):
         return FakeSubject(spec)
@@ -72,8 +82,17 @@ def measured(value, error=0.0, *, name="quality", df=9.0):
     """A measurement with a standard error, and an interval of two of them."""
     if not error:
         return Measurement.exact(name, value, n=1, n_of="networks", how="made by hand")
-    return Measurement(name=name, value=value, low=value - 2 * error, high=value + 2 * error, n=10, df=df,
-                       n_of="draws", standard_error=error, how="made by hand")
+    return Measurement(
+        name=name,
+        value=value,
+        low=value - 2 * error,
+        high=value + 2 * error,
+        n=10,
+        df=df,
+        n_of="draws",
+        standard_error=error,
+        how="made by hand",
+    )
 
 
 def install():
@@ -94,10 +113,12 @@ def install():
         return out / "index.html"
 
     module("netprops.zoo", Zoo=FakeZoo)
-    module("netprops.cache", Cache=lambda root, remote=None: SimpleNamespace(root=root),
-           default_root=lambda: Path("the-cache"))
+    module(
+        "netprops.cache",
+        Cache=lambda root, remote=None: SimpleNamespace(root=root),
+        default_root=lambda: Path("the-cache"),
+    )
     module("netprops.data", check=check)
     module("netprops.companion", spare_cores=lambda: 1)
-    module("netprops.training.device", worker_device=lambda name, index: "cpu",
-           resolve=lambda name: None)
+    module("netprops.training.device", worker_device=lambda name, index: "cpu", resolve=lambda name: None)
     module("netprops.report", render=render)

@@ -68,7 +68,8 @@ def test_the_command_line_beats_the_environment_which_beats_the_ini_file(pyteste
     for name in ("by-option", "by-environment", "sub/by-ini"):
         (pytester.path / name).mkdir(parents=True)
     pytester.path.joinpath("sub/pytest.ini").write_text(
-        "[pytest]\nnetprops_data_root = by-ini\nnetprops_strict = true\nnetprops_fixtures = by-ini\n")
+        "[pytest]\nnetprops_data_root = by-ini\nnetprops_strict = true\nnetprops_fixtures = by-ini\n"
+    )
     environ = {"NETPROPS_DATA": "by-environment"}
     ini = ["-c", "sub/pytest.ini", "-p", "no:cacheprovider"]
     config = pytester.parseconfig(*ini, "--netprops-data-root", "by-option")

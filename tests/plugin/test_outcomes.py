@@ -47,15 +47,17 @@ def test_all_expectations_are_judged_before_the_test_fails(runs):
             verdict.expect(measured(1.0, 0.1, name="third"), at_most=1.0, source="Fig. 3")
     """)
     result = runs.run("suites", "-k", "s0")
-    result.stdout.fnmatch_lines([
-        "first = 0.1 [[]0.098, 0.102], expected ≥ 0.5: does not hold (p = *",
-        "All expectations of toy-here-w8-s0:",
-        "  FAIL         first = *",
-        "*10 draws, made by hand",
-        "*bound from: Fig. 1; calibrated: 10 seeds",
-        "  PASS         second = 0.9, expected ≤ 1: holds",
-        "  INCONCLUSIVE third = *astride the bound; with 10 draws a distance of * would be decided",
-    ])
+    result.stdout.fnmatch_lines(
+        [
+            "first = 0.1 [[]0.098, 0.102], expected ≥ 0.5: does not hold (p = *",
+            "All expectations of toy-here-w8-s0:",
+            "  FAIL         first = *",
+            "*10 draws, made by hand",
+            "*bound from: Fig. 1; calibrated: 10 seeds",
+            "  PASS         second = 0.9, expected ≤ 1: holds",
+            "  INCONCLUSIVE third = *astride the bound; with 10 draws a distance of * would be decided",
+        ]
+    )
     (test,) = runs.record()["tests"]
     assert [one["outcome"] for one in test["expectations"]] == ["FAIL", "PASS", "INCONCLUSIVE"]
     assert test["expectations"][1]["detectable_effect"] is None
@@ -91,13 +93,15 @@ def test_an_error_names_layer_and_cause_and_keeps_what_was_measured_before(runs)
             raise MeasurementError("layer hidden.3: sample 17 is NaN")
     """)
     result = runs.run("suites", "-k", "s0")
-    result.stdout.fnmatch_lines([
-        "*ERROR at call of test_it*",
-        "*MeasurementError: layer hidden.3: sample 17 is NaN",
-        "toy-here-w8-s0  it        *ERROR: MeasurementError: layer hidden.3: sample 17 is NaN",
-        "toy-here-w8-s0  quality * PASS",
-        "ERROR suites/mine/test_mine.py::test_it*",
-    ])
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at call of test_it*",
+            "*MeasurementError: layer hidden.3: sample 17 is NaN",
+            "toy-here-w8-s0  it        *ERROR: MeasurementError: layer hidden.3: sample 17 is NaN",
+            "toy-here-w8-s0  quality * PASS",
+            "ERROR suites/mine/test_mine.py::test_it*",
+        ]
+    )
     (test,) = runs.record()["tests"]
     assert test["reason"] == "MeasurementError: layer hidden.3: sample 17 is NaN"
     assert test["expectations"][0]["outcome"] == "PASS"
@@ -208,7 +212,8 @@ def test_junit_gets_sentences_and_not_the_whole_record(runs):
     runs.run("suites", "-k", "s0", "--junit-xml", "junit.xml")
     found = ET.parse(runs.path / "junit.xml").iter("property")
     assert [(one.get("name"), one.get("value")) for one in found] == [
-        ("netprops", "PASS"), ("quality", "quality = 0.9, expected ≥ 0.5: holds"),
+        ("netprops", "PASS"),
+        ("quality", "quality = 0.9, expected ≥ 0.5: holds"),
     ]
 
 
@@ -220,14 +225,16 @@ def test_the_table_has_a_row_an_expectation_and_the_path_of_the_report(runs):
             verdict.expect(measured(3, name="count"), at_most=4, source="Fig. 1")
     """)
     result = runs.run("suites", "-k", "s0")
-    result.stdout.fnmatch_lines([
-        "*netprops: mine*",
-        "subject * property * value * bound * verdict",
-        "toy-here-w8-s0  quality   0.9 [[]0.88, 0.92]  ≥ 0.5  PASS",
-        "toy-here-w8-s0  count     3                 ≤ 4    PASS",
-        "property tests: 1 of 1 ran: 1 PASS",
-        f"report: {runs.path}/reports/latest/index.html",
-    ])
+    result.stdout.fnmatch_lines(
+        [
+            "*netprops: mine*",
+            "subject * property * value * bound * verdict",
+            "toy-here-w8-s0  quality   0.9 [[]0.88, 0.92]  ≥ 0.5  PASS",
+            "toy-here-w8-s0  count     3                 ≤ 4    PASS",
+            "property tests: 1 of 1 ran: 1 PASS",
+            f"report: {runs.path}/reports/latest/index.html",
+        ]
+    )
 
 
 def test_a_property_test_may_judge_by_assertions_alone(runs):

@@ -10,8 +10,15 @@ from netprops.training.progress import Progress
 
 
 def training(label="fc5", epoch=1, **others):
-    fields = {"epochs": 10, "step": 3, "steps": 4, "loss": 0.123456, "train_error": 0.25, "test_error": None,
-              "seconds_left": 75.0}
+    fields = {
+        "epochs": 10,
+        "step": 3,
+        "steps": 4,
+        "loss": 0.123456,
+        "train_error": 0.25,
+        "test_error": None,
+        "seconds_left": 75.0,
+    }
     return Progress(label=label, epoch=epoch, **{**fields, **others})
 
 

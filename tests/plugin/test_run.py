@@ -37,12 +37,15 @@ def test_no_report_writes_nothing_and_still_judges(runs):
 
 
 def test_an_interrupted_run_keeps_what_was_there(runs):
-    runs.suite(ONE + """
+    runs.suite(
+        ONE
+        + """
     @toy
     def test_then(subject, verdict):
         if subject.seed == 1:
             raise KeyboardInterrupt
-    """)
+    """
+    )
     result = runs.run("suites", no_reraise_ctrlc=True)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     record = runs.record()
@@ -53,13 +56,16 @@ def test_an_interrupted_run_keeps_what_was_there(runs):
 
 
 def test_lines_are_written_while_the_run_goes_on_and_make_a_record(runs):
-    runs.suite(ONE + """
+    runs.suite(
+        ONE
+        + """
     @toy
     def test_then(subject, pytestconfig, verdict):
         lines = (pytestconfig.rootpath / "reports/latest/run.jsonl").read_text().splitlines()
         assert len(lines) == 1 + 3 + subject.seed
         verdict.expect(measured(0.9, 0.01), at_least=0.5, source="Fig. 1")
-    """)
+    """
+    )
     runs.run("suites").assert_outcomes(passed=6)
     folder = runs.path / "reports/latest"
     whole = records.read(folder / "run.json").model_dump()
@@ -111,14 +117,17 @@ def test_a_promotion_alone_fails_the_run(runs):
         def test_near(subject, verdict):
             verdict.expect(measured(0.4, 0.03, df=9.0), at_least=0.5, source="Fig. 1")
     """)
-    runs.write("suites/xfails.toml", """
+    runs.write(
+        "suites/xfails.toml",
+        """
         [[xfail]]
         test = "mine/test_mine.py::test_clear"
         subject = "*"
         scale = "mini"
         measured = "0.1"
         reason = "known"
-    """)
+    """,
+    )
     result = runs.run("suites", "-k", "s0", "--netprops-alpha", "0.006")
     result.assert_outcomes(xfailed=1, skipped=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED

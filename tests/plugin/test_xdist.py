@@ -35,10 +35,14 @@ def test_two_workers_give_the_same_record_as_none(runs):
     assert alone.parseoutcomes() == {"passed": 2, "failed": 1, "errors": 3, "skipped": 2}
     assert spread.parseoutcomes() == alone.parseoutcomes()
     for result in (alone, spread):
-        result.stdout.fnmatch_lines([
-            "netprops: scale mini, device cpu, property tests: 8; networks: 7 needed, 3 cached, 4 to *",
-            "*netprops: mine*", "toy-here *networks * 2 *FAIL", "property tests: 8 of 8 ran: *",
-        ])
+        result.stdout.fnmatch_lines(
+            [
+                "netprops: scale mini, device cpu, property tests: 8; networks: 7 needed, 3 cached, 4 to *",
+                "*netprops: mine*",
+                "toy-here *networks * 2 *FAIL",
+                "property tests: 8 of 8 ran: *",
+            ]
+        )
     assert records.without_times(runs.record("alone")) == records.without_times(runs.record("spread"))
 
 

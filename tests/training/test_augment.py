@@ -27,7 +27,9 @@ def views(image, crop, padding):
 
 
 @given(
-    crop=st.integers(0, 4), flip=st.booleans(), padding=st.sampled_from(["reflect", "zeros"]),
+    crop=st.integers(0, 4),
+    flip=st.booleans(),
+    padding=st.sampled_from(["reflect", "zeros"]),
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=40, deadline=None)

@@ -24,6 +24,10 @@ class MeasurementError(NetpropsError):
     """A measurement cannot be made: NaN activations, too few samples, a constant layer."""
 
 
+class UndeterminedError(MeasurementError):
+    """The samples do not determine the number, but more of them would: inconclusive, not an error."""
+
+
 class TrainingError(NetpropsError):
     """A training cannot go on: the loss is not finite, or a saved state does not belong to the recipe."""
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Curve, Detail, Measurement
@@ -22,6 +22,21 @@ Floats = NDArray[np.float64]
 
 # More undefined resamples than this and the percentiles would describe the survivors, not the estimator.
 _MOST_UNDEFINED = 0.05
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Return the quantile of Student's t; of the normal distribution where ``df`` is infinite.
+
+    Example:
+        >>> round(t_quantile(0.975, 7), 4), round(t_quantile(0.975, math.inf), 4)
+        (2.3646, 1.96)
+    """
+    return float(special.ndtri(probability) if math.isinf(df) else special.stdtrit(df, probability))
+
+
+def t_tail(x: float, df: float) -> float:
+    """Return the probability of a value above ``x``, under Student's t or, at infinite ``df``, the normal."""
+    return float(special.ndtr(-x) if math.isinf(df) else special.stdtr(df, -x))
 
 
 def mean_interval(
@@ -61,7 +76,7 @@ def mean_interval(
             f"{name}: an interval needs at least two {n_of}, got {len(known)}; measure more of them"
         )
     mean, error = float(known.mean()), float(known.std(ddof=1)) / math.sqrt(len(known))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(known) - 1)) * error
+    half = t_quantile((1 + confidence) / 2, len(known) - 1) * error
     return Measurement(
         name=name,
         value=mean,
@@ -330,13 +345,10 @@ def detectable_effect(measurement: Measurement, power: float = 0.8, alpha: float
     """
     if not measurement.standard_error:
         return 0.0
-    critical = float(
-        max(
-            stats.t.ppf(1 - alpha, measurement.df),
-            stats.t.ppf((1 + measurement.confidence) / 2, measurement.df),
-        )
+    critical = max(
+        t_quantile(1 - alpha, measurement.df), t_quantile((1 + measurement.confidence) / 2, measurement.df)
     )
-    return (critical + float(stats.t.ppf(power, measurement.df))) * measurement.standard_error
+    return (critical + t_quantile(power, measurement.df)) * measurement.standard_error
 
 
 def p_outside(measurement: Measurement, low: float | None, high: float | None) -> float:
@@ -365,8 +377,8 @@ def p_outside(measurement: Measurement, low: float | None, high: float | None) -
         return 1.0
     # At the worst true value, the end of the bound, an estimate may also land beyond the other end.
     width = math.inf if low is None or high is None else high - low
-    tails = stats.t.sf(np.array([distance, distance + width]) / measurement.standard_error, measurement.df)
-    return min(1.0, float(tails.sum()))
+    tails = [t_tail(x / measurement.standard_error, measurement.df) for x in (distance, distance + width)]
+    return min(1.0, sum(tails))
 
 
 def _row(values: ArrayLike, name: str) -> Floats:

@@ -22,7 +22,7 @@ from netprops.cache import Cache
 from netprops.declaration import Spec
 from netprops.entry import Entry
 from netprops.errors import MissingDataError, TrainingError
-from netprops.plan import PlanRow
+from netprops.plan import Outline, PlanRow
 from netprops.subject import Subject, weights_file
 from netprops.training.progress import Progress
 
@@ -76,6 +76,7 @@ class Zoo:
         self._companions: list[Companion] = []
         self._datasets: dict[str, Dataset] = {}
         self._subjects: dict[str, Subject] = {}
+        self._outlines: dict[tuple[str, float, int], Outline] = {}
 
     def dataset(self, name: str) -> Dataset:
         """Return a data set, loaded once.
@@ -160,18 +161,23 @@ class Zoo:
             key = self.key(spec)
             if key in rows:
                 continue
-            dataset = self.dataset(spec.family.data)
-            known = plan.outline(spec, dataset)
-            cached = self.cache.peek(key) is not None
-            features = 4 * known.feature_width * (len(dataset.train) + len(dataset.test))
+            entry = self.cache.peek(key)
+            if entry is not None:
+                parameters, size, seconds = int(entry.manifest["parameters"]), entry.bytes(), 0.0
+            else:
+                dataset = self.dataset(spec.family.data)
+                known = self._outline(spec)
+                features = 4 * known.feature_width * (len(dataset.train) + len(dataset.test))
+                parameters, size = known.parameters, known.weight_bytes * plan.kept(spec) + features
+                seconds = clock.seconds(plan.kin(spec, dataset, self.device), known.cost)
             rows[key] = PlanRow(
                 id=spec.id,
                 key=key,
-                cached=cached,
-                parameters=known.parameters,
+                cached=entry is not None,
+                parameters=parameters,
                 epochs=spec.recipe.epochs,
-                bytes=known.weight_bytes * plan.kept(spec) + features,
-                seconds=0.0 if cached else clock.seconds(plan.kin(spec, dataset, self.device), known.cost),
+                bytes=size,
+                seconds=seconds,
             )
         return list(rows.values())
 
@@ -180,6 +186,13 @@ class Zoo:
         while self._companions:
             self._companions.pop().dismiss()
         atexit.unregister(self.close)
+
+    def _outline(self, spec: Spec) -> Outline:
+        """Return a network's outline, found once for networks that differ in seed or variant only."""
+        alike = (spec.family.id, spec.width, spec.recipe.epochs)
+        if alike not in self._outlines:
+            self._outlines[alike] = plan.outline(spec, self.dataset(spec.family.data))
+        return self._outlines[alike]
 
     def _missing(self, specs: Iterable[Spec], *, forgiving: bool = False) -> dict[str, Spec]:
         """Return what the cache lacks, wide first; forgiving leaves out what lacks its data."""

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from netprops.errors import MeasurementError, UsageError
+from netprops.errors import MeasurementError, UndeterminedError, UsageError
 from netprops.measurement import Curve, Detail, Measurement
-from netprops.statistics import resampled_means
+from netprops.statistics import resampled_means, t_quantile
 
 Floats = NDArray[np.float64]
 
@@ -98,7 +97,7 @@ class Excess:
         mean = replicates.mean(axis=0)
         # A bootstrap of few replicates lacks the factor R / (R - 1) in its variance, and Student's t in its
         # tails.
-        stretch = float(stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975))
+        stretch = float(t_quantile(0.975, count - 1) / t_quantile(0.975, math.inf))
         drawn = (
             (resampled_means(replicates, rng, resamples) - mean) * stretch * math.sqrt(count / (count - 1))
         )
@@ -153,12 +152,12 @@ class Excess:
         """Return a number that has one value for the curve and one for each resample, (1 + B,).
 
         Raises:
-            MeasurementError: If more than 5% of the resamples leave it undefined.
+            UndeterminedError: If more than 5% of the resamples leave it undefined.
         """
         drawn = values[1:][np.isfinite(values[1:])]
         undefined = len(values) - 1 - len(drawn)
         if undefined > _MOST_UNDEFINED * len(values):
-            raise MeasurementError(
+            raise UndeterminedError(
                 f"{name} is undefined in {undefined} of {len(values) - 1} resamples of {self.n} {self.n_of}: "
                 f"too few sizes have an excess above noise; measure more {self.n_of}"
             )

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
-from netprops.errors import MeasurementError, UsageError
+from netprops.errors import MeasurementError, UndeterminedError, UsageError
 from netprops.measurement import Curve, Measurement
 from netprops.measures.loglog import NOISE, Excess, Goodness, Logs, fit_asymptote, reciprocal
+from netprops.statistics import t_quantile
 
 Floats = NDArray[np.float64]
 
@@ -121,8 +121,8 @@ def power_law(
         The law; the intervals repeat every step, the dropping of points included.
 
     Raises:
-        MeasurementError: If the curve has no replicates, too few sizes carry an excess above noise, or the
-            data do not determine the exponent.
+        MeasurementError: If the curve has no replicates, or too few sizes are in range.
+        UndeterminedError: If too few of them carry an excess above noise to determine the exponent.
         UsageError: If the curve lacks ``full_width`` and no asymptote is given.
 
     Source:
@@ -138,7 +138,7 @@ def power_law(
     exponents, limits = fit_asymptote(data) if data.limits is None else (None, data.limits)
     logs = Logs(data, limits)
     if logs.count[0] < least:
-        raise MeasurementError(
+        raise UndeterminedError(
             f"power law of {curve.name}: {least} sizes from {above:g} on with an excess above {NOISE:g} "
             f"standard errors are needed, only {logs.count[0]} of {len(data.x)} have one over the asymptote "
             f"{limits[0]:.3g}"
@@ -196,7 +196,7 @@ def local_slope(
         gamma = log(excess(low) / excess(high)) / log(u(low) / u(high)), with an interval over replicates.
 
     Raises:
-        MeasurementError: If either excess is within noise of zero.
+        UndeterminedError: If either excess is within noise of zero.
         UsageError: If a size was not measured, or there is nothing to take the asymptote from.
     """
     if asymptote is None and full_width is None:
@@ -208,7 +208,7 @@ def local_slope(
     ends = [data.column(low), data.column(high)]
     kept = logs.weight[:, ends] > 0
     if not kept[0].all():
-        raise MeasurementError(
+        raise UndeterminedError(
             f"slope of {curve.name} from {low:g} to {high:g}: the excess at "
             f"{high if kept[0, 0] else low:g} is within {NOISE:g} standard errors of zero"
         )
@@ -257,7 +257,7 @@ def critical_width(train_error_curve: Curve, threshold: float = 0.005) -> Measur
         value=value,
         low=low,
         high=top,
-        standard_error=(top - low) / (2 * stats.norm.ppf(0.975)),
+        standard_error=(top - low) / (2 * t_quantile(0.975, math.inf)),
         n=curve.n,
         n_of=curve.n_of,
         unit="neurons",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, stats
+from scipy import linalg
 
 from netprops.measures.moments import Moments
 from netprops.measures.threads import over_threads
@@ -122,4 +122,6 @@ def _wishart(samples: int, width: int, rng: np.random.Generator) -> Floats:
     if samples < width:
         drawn = rng.standard_normal((max(samples, 0), width))
         return drawn.T @ drawn
+    from scipy import stats  # slow to import, and at a pytest start nothing is drawn
+
     return np.asarray(stats.wishart.rvs(df=samples, scale=np.eye(width), random_state=rng))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from netprops.errors import NetpropsError
 from netprops.plugin import options
 from netprops.plugin.fixtures import family, subject, verdict
 from netprops.plugin.session import ITEM, OUTCOME, SESSION, session_of
@@ -78,8 +79,13 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Judge a property test's expectations when its body is done."""
-    result = yield
     item = pyfuncitem.stash.get(ITEM, None)
+    try:
+        result = yield
+    except NetpropsError as error:
+        if item is None:
+            raise
+        item.verdict().give_up(error)
     if item is not None and item.expectations is not None:
         item.expectations.conclude()
     return result

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pytest
 
-from netprops.errors import UsageError
+from netprops.errors import NetpropsError, UndeterminedError, UsageError
 from netprops.verdict import Bound, Outcome, Verdict, judge_all, overall
 
 if TYPE_CHECKING:
@@ -141,6 +141,21 @@ class Expectations:
     def judged(self) -> list[Verdict]:
         """Return the verdicts over what is expected so far, in order."""
         return judge_all(self._expected, self._alpha)
+
+    def give_up(self, error: NetpropsError) -> NoReturn:
+        """End a test whose measurement came to an error.
+
+        Raises:
+            NetpropsError: The error itself, unless it says that the samples do not determine the number.
+            VerdictFailure: If they do not, and the run is strict.
+            pytest.skip.Exception: If they do not, and it is not: the test is inconclusive.
+        """
+        if not isinstance(error, UndeterminedError):
+            raise error
+        if self._strict:
+            raise VerdictFailure(f"{error} (inconclusive, and the run is strict)") from error
+        self.inconclusive = True
+        raise pytest.skip.Exception(str(error), _use_item_location=True) from error
 
     def conclude(self) -> None:
         """Judge all expectations together.

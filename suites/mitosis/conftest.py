@@ -56,6 +56,7 @@ def reconstructions():
         if subject.id not in known:
             known[subject.id] = reconstruction_curve(
                 subject.features("test"),
+                sizes=[size for size in sizes(subject.width // 4) if size >= 4],
                 draws=8,
                 rng=subject.rng("reconstruction"),
             )

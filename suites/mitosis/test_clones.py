@@ -2,6 +2,7 @@
 
 import pytest
 
+from netprops.measurement import Measurement
 from netprops.measures.scaling import clones, growth_exponent
 from netprops.statistics import mean_interval
 
@@ -14,8 +15,22 @@ def test_the_layer_holds_several_clones(subject, clone_size, verdict):
     """The critical size w* is smaller than the layer: it holds at least two clones.
 
     What would count against the claim: a network of which only the whole layer, or nearly the whole of it,
-    interpolates the training set.
+    interpolates the training set, or one that does not interpolate it at all.
     """
+    training = subject.error("train")
+    verdict.expect(
+        Measurement.exact(
+            "training error of the network",
+            training,
+            n=len(subject.labels("train")),
+            n_of="samples",
+            how="share",
+        ),
+        at_most=INTERPOLATES,
+        source=SECTION_3,
+    )
+    if training > INTERPOLATES:
+        return
     verdict.expect(clones(subject.width, clone_size(subject)), at_least=2.0, source=SECTION_3)
 
 

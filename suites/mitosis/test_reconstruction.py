@@ -89,7 +89,7 @@ def test_residuals_are_as_independent_as_those_of_clones(subject, reconstruction
         found.excess.at(last).named(f"residual correlation over its floor at {last:.0f} neurons"),
         at_most=0.003,
         source=FIG_4,
-        calibration="benchmarks/calibration.md: perfect clones of 16 features stay below 0.0005 at W/4, "
+        calibration="benchmarks/calibration.md: perfect clones of 16 features stay below 0.0003 at W/4, "
         "clones that share half of their noise come to 0.007",
     )
 

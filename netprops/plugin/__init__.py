@@ -85,7 +85,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except NetpropsError as error:
         if item is None:
             raise
-        item.verdict().give_up(error)
+        item.verdict().give_up(item.situated(error))
     if item is not None and item.expectations is not None:
         item.expectations.conclude()
     return result

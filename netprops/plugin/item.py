@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from netprops.content import content, from_wheel
-from netprops.errors import MissingDataError
+from netprops.errors import MeasurementError, MissingDataError, NetpropsError
 from netprops.plugin.controller import PAYLOAD
 from netprops.plugin.expectations import Expectations, VerdictFailure
 from netprops.plugin.family_under_test import FamilyUnderTest
@@ -50,6 +50,7 @@ class PropertyItem:
         self.expected_failure: ExpectedFailure | None = None
         self._handed: dict[str, dict[str, Any]] = {}
         self._outcome, self._reason, self._seconds = "PASS", "", 0.0
+        self._layer = ""
 
     @property
     def declaration(self) -> Family:
@@ -97,7 +98,14 @@ class PropertyItem:
             pytest.skip(str(error))
         for one in subjects:
             self._handed.setdefault(one.id, self._session.summary_once(one))
+            self._layer = one.features_layer
         return subjects
+
+    def situated(self, error: NetpropsError) -> NetpropsError:
+        """Return the error of a measurement with network or family and layer, where it does not name them."""
+        if not isinstance(error, MeasurementError) or not self._layer or self._layer in str(error):
+            return error
+        return type(error)(f"{self.target.id}, layer {self._layer}: {error}")
 
     def phase(self, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
         """Take in how one phase ended; after the last one, put the payload into the report.

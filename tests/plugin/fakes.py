@@ -17,6 +17,7 @@ from netprops.training.progress import Progress
 class FakeSubject:
     def __init__(self, spec):
         self.spec, self.id, self.seed, self.width = spec, spec.id, spec.seed, int(spec.width)
+        self.features_layer = "hidden.3"
 
     def error(self, split):
         return 0.0 if self.width > 4 else 0.3

@@ -108,6 +108,35 @@ def test_an_error_names_layer_and_cause_and_keeps_what_was_measured_before(runs)
     assert test["notes"] == ["so far so good"]
 
 
+def test_a_measurement_that_does_not_know_its_layer_is_told(runs):
+    runs.suite("""
+        from netprops.errors import MeasurementError
+        @toy
+        def test_it(subject, verdict):
+            raise MeasurementError("at least four live units are needed, got 0")
+    """)
+    runs.run("suites", "-k", "s0")
+    (test,) = runs.record()["tests"]
+    assert test["outcome"] == "ERROR"
+    assert test["reason"] == (
+        "MeasurementError: toy-here-w8-s0, layer hidden.3: at least four live units are needed, got 0"
+    )
+
+
+def test_a_number_that_the_samples_do_not_determine_is_inconclusive_and_fails_a_strict_run(runs):
+    runs.suite("""
+        from netprops.errors import UndeterminedError
+        @toy
+        def test_it(subject, verdict):
+            raise UndeterminedError("the exponent is undefined in 90 of 1000 resamples; draw more")
+    """)
+    runs.run("suites", "-k", "s0").assert_outcomes(skipped=1)
+    (test,) = runs.record()["tests"]
+    assert test["outcome"] == "INCONCLUSIVE"
+    assert "undefined in 90 of 1000 resamples; draw more" in test["reason"]
+    runs.run("suites", "-k", "s0", "--netprops-strict").assert_outcomes(failed=1)
+
+
 def test_a_training_that_fails_and_data_that_vanish(runs):
     runs.suite("""
         @pytest.mark.netprops(on="widest", families=("broken", "fleeting"))

@@ -48,7 +48,16 @@ def summarize(reporter: Any, recorder: Recorder) -> None:
     suites = sorted({test.suite for test in record.tests})
     for suite in suites:
         reporter.write_sep("=", f"netprops: {suite}")
-        _table(reporter, [test for test in record.tests if test.suite == suite])
+        # What is skipped for its data is said once, below, and not in a row a test.
+        _table(
+            reporter,
+            [
+                test
+                for test in record.tests
+                if test.suite == suite
+                and not any(sentence in test.reason for sentence in record.summary.missing)
+            ],
+        )
     reporter.write_sep("=", "netprops")
     counts = ", ".join(f"{count} {name}" for name, count in record.summary.outcomes.items() if count)
     ran = f"property tests: {len(record.tests)} of {record.summary.selected} ran"

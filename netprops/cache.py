@@ -76,6 +76,7 @@ class Cache:
         self.remote = Remote(remote) if remote else None
         self.locks = lock
         self._sound: dict[str, object] = {}
+        self._unsealed: dict[str, tuple[bytes, dict[str, Any]]] = {}
 
     def check(self, needed: int = 0) -> None:
         """Make sure before a training that its result can be stored.
@@ -129,7 +130,11 @@ class Cache:
         """Return the entry of a key after checking its manifest only."""
         path = self._path(key)
         try:
-            manifest = durable.unsealed((path / MANIFEST).read_bytes(), f"the manifest {path / MANIFEST}")
+            data = (path / MANIFEST).read_bytes()
+            read, manifest = self._unsealed.get(key, (b"", {}))
+            if data != read:
+                manifest = durable.unsealed(data, f"the manifest {path / MANIFEST}")
+                self._unsealed[key] = data, manifest
         except (FileNotFoundError, NotADirectoryError):
             return None
         except DamagedEntryError as error:

@@ -41,8 +41,12 @@ def test_chunk_error_falls_as_inverse_square_root(family, pooled, error_of_infin
     verdict.note(
         f"error∞ of the ensemble: {infinite}. Straight line against parabola in log-log: {law.comparison}."
     )
-    verdict.expect(law.exponent, at_least=0.35, at_most=0.65, source=FIG_3)
-    verdict.expect(law.curvature, at_least=-0.1, at_most=0.1, source=FIG_3)
+    verdict.expect(
+        law.exponent.named("exponent of the fall to error∞"), at_least=0.35, at_most=0.65, source=FIG_3
+    )
+    verdict.expect(
+        law.curvature.named("curvature of the fall to error∞"), at_least=-0.1, at_most=0.1, source=FIG_3
+    )
 
 
 @pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
@@ -68,7 +72,9 @@ def test_fall_to_the_own_error_is_an_inverse_square_root(family, pooled, verdict
         levels={"own error": law.asymptote},
     )
     verdict.note(f"Straight line against parabola in log-log: {law.comparison}.")
-    verdict.expect(law.exponent, at_least=0.35, at_most=0.65, source=FIG_3)
+    verdict.expect(
+        law.exponent.named("exponent of the fall to the own error"), at_least=0.35, at_most=0.65, source=FIG_3
+    )
 
 
 @pytest.mark.netprops(on="family", families=("fc5", "wrn28"))

@@ -41,7 +41,7 @@ def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone
 def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
     """No chunk of at least three times w* neurons that a search finds makes more than 0.5% training errors.
 
-    Hypothesis proposes 100 subsets of neurons and shrinks a failing one to the smallest chunk that still
+    Hypothesis proposes 60 subsets of neurons and shrinks a failing one to the smallest chunk that still
     fails; its neurons are in the record. A mean over random chunks could hide a few that fail; this cannot.
     At w* itself, where the mean just reaches 0.5%, single chunks do fail: the calibration says how far.
     """
@@ -52,7 +52,7 @@ def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
         width=subject.width,
         smallest=smallest,
         threshold=INTERPOLATES,
-        examples=100,
+        examples=60,
     )
     if search.failing:
         verdict.note(

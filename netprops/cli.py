@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from netprops.content import content, did_you_mean, families, nearest, suites
 from netprops.errors import NetpropsError, UsageError
+from netprops.plugin.progress import Aloud
 from netprops.selector import selector
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
+    # A pytest run shows by itself what the engine says.
+    aloud = None if command is _run else Aloud(_say)
     try:
         return command(arguments)
     except NetpropsError as error:
@@ -67,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output, such as `head`, has seen enough; Python must not complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        if aloud is not None:
+            aloud.close()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -296,7 +302,7 @@ def _zoo(arguments: argparse.Namespace) -> Zoo:
     from netprops.plugin.progress import Lines
     from netprops.zoo import Zoo
 
-    lines = Lines(lambda text: print(text, flush=True))
+    lines = Lines(_say)
     return Zoo(
         _cache(arguments),
         data_root=_data_root(arguments),
@@ -305,6 +311,10 @@ def _zoo(arguments: argparse.Namespace) -> Zoo:
         download=arguments.download,
         companions=spare_cores(),
     )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def _table(rows: Sequence[PlanRow]) -> None:

@@ -181,16 +181,26 @@ class Bar:
 
 
 class Aloud(logging.Handler):
-    """Shows the engine's warnings (a damaged entry, a resumed training) although pytest captures logs.
+    """Shows what the engine says (a damaged entry, images being decoded) although pytest captures logs.
 
     Args:
         write: Writes one line.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._write = write
+        self._logger = logging.getLogger("netprops")
+        self._before = self._logger.level
+        self._logger.setLevel(logging.INFO)
+        self._logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one warning."""
+        """Write one line."""
         self._write(f"netprops: {record.getMessage()}")
+
+    def close(self) -> None:
+        """Say nothing any more, and leave the logger as it was."""
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._before)
+        super().close()

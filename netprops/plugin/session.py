@@ -321,18 +321,17 @@ class PropertySession:
         return {"head": head, "header": text, "skeletons": skeletons}
 
     def _speak_up(self) -> None:
-        """Show the engine's warnings while it works."""
+        """Show what the engine says while it works."""
         from netprops.plugin.progress import Aloud
 
         self._aloud = Aloud(self.mailbox.say if self.mailbox is not None else self.screen.line)
-        logging.getLogger("netprops").addHandler(self._aloud)
 
     def finish(self) -> None:
         """Leave nothing behind: no handler, no process that still trains."""
         if "zoo" in vars(self):
             self.zoo.close()
         if self._aloud is not None:
-            logging.getLogger("netprops").removeHandler(self._aloud)
+            self._aloud.close()
 
 
 def _nothing_matches(expression: str, items: Sequence[PropertyItem]) -> str:

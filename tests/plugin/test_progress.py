@@ -1,11 +1,12 @@
 """Progress is seen: as lines, as a bar, from workers, and although pytest captures."""
 
 import io
+import logging
 
 import pytest
 
 from netprops.plugin.mailbox import Mailbox, Watch
-from netprops.plugin.progress import EVERY, Bar, Lines, describe, duration
+from netprops.plugin.progress import EVERY, Aloud, Bar, Lines, describe, duration
 from netprops.training.progress import Progress
 
 
@@ -146,3 +147,15 @@ def test_a_terminal_gets_a_bar(runs, monkeypatch):
     result.assert_outcomes(passed=1)
     assert "toy-here-w8-s0 |" in result.stdout.str()
     result.stdout.no_fnmatch_line("training *")
+
+
+def test_what_the_engine_says_is_shown_until_the_end_and_the_logger_is_left_as_it_was():
+    logger, said = logging.getLogger("netprops"), []
+    before = logger.level, list(logger.handlers)
+    aloud = Aloud(said.append)
+    logging.getLogger("netprops").info("birds.tar: %d of %d images decoded", 500, 900)
+    logging.getLogger("netprops").debug("nobody needs to know")
+    aloud.close()
+    logging.getLogger("netprops").info("too late")
+    assert said == ["netprops: birds.tar: 500 of 900 images decoded"]
+    assert (logger.level, list(logger.handlers)) == before

@@ -15,7 +15,7 @@ import numpy as np
 from netprops.measures.chunks import chunk_error, sizes
 
 PROMISED = 1 / 8
-AGREEMENT = 1e-4
+AGREEMENT = 1.5e-4  # more than one sample of 10,000, less than two
 
 
 def index_and_multiply(features, weight, bias, labels, wanted, draws, rng):
@@ -57,7 +57,7 @@ def main():
     print(f"{'index and multiply':<24}{theirs:9.2f} s")
     print(f"{'netprops':<24}{ours:9.2f} s")
     print(f"{'ratio':<24}{'1/' + format(theirs / ours, '.1f'):>9}   promised 1/{1 / PROMISED:.0f}")
-    print(f"{'largest difference':<24}{apart:9.1e}   allowed {AGREEMENT:.0e}")
+    print(f"{'largest difference':<24}{apart:9.1e}   allowed {AGREEMENT:.1e}")
     return 0 if ours <= PROMISED * theirs and apart <= AGREEMENT else 1
 
 

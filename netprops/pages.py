@@ -154,7 +154,8 @@ class Reader:
             for card in by_mark["INCONCLUSIVE"]
         ]
         red = len(by_mark["FAIL"]) + len(by_mark["ERROR"]) + len(by_mark["XPASS"])
-        verdict = f"{red} of {len(self.cards)} property tests failed" if red else "No property failed"
+        none = "No property failed" + (" unexpectedly" if by_mark["XFAIL"] else "")
+        verdict = f"{red} of {len(self.cards)} property tests failed" if red else none
         verdict = verdict if self.cards else "No property was tested"
         if record.summary.interrupted:
             verdict += f"; the run was interrupted after {len(self.cards)} of {record.summary.selected}"

@@ -133,13 +133,17 @@ class Spec:
         return self.family.recipe_for(self.width, self.variant)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return what decides the weights, apart from data digest, code and library versions and device."""
+        """Return what decides the weights, apart from data digest, code and library versions and device.
+
+        Of the recipe, only what differs from the defaults: a field that recipes gain later, with a default
+        that does what was done before, leaves the keys of older networks as they are.
+        """
         return {
             "architecture": self.family.architecture,
             "kwargs": self.family.kwargs,
             "width": float(self.width),
             "seed": self.seed,
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(mode="json", exclude_defaults=True),
         }
 
     def __eq__(self, other: object) -> bool:

@@ -110,7 +110,7 @@ def train(
         device=device,
         folder=state,
         what={
-            "recipe": recipe.model_dump(mode="json"),
+            "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
             "seed": seed,
             "data digest": dataset.digest,
             "training version": TRAINING_VERSION,

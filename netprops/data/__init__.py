@@ -27,6 +27,7 @@ _HOMES = {
     "mnist": "netprops.data.mnist",
     "pdigits": "netprops.data.digits",
     "pmnist": "netprops.data.mnist",
+    "teacher": "netprops.data.teacher",
 }
 
 

@@ -82,12 +82,18 @@ def reproducible(device: torch.device) -> Iterator[None]:
 
     Same weights on a CPU hold for one number of threads on one kind of processor; on a GPU they hold up
     to the rounding of its atomic sums.
+
+    On a CPU, numbers too small for full precision count as 0: decay drives the weights of dead units and
+    their moments there, and processors compute with such numbers ten times slower (FC5 of 128 units with a
+    decay of 1e-2: 0.14 s an epoch at first, 1.1 s after 60 epochs without this).
     """
     chosen = torch.are_deterministic_algorithms_enabled()
     memory = torch.utils.deterministic
     filled = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
     tuned = torch.backends.cudnn.benchmark
+    flushed = _flushes_denormal()
     if device.type == "cpu":
+        torch.set_flush_denormal(True)
         torch.use_deterministic_algorithms(True)
         memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device.type == "cuda":
@@ -98,6 +104,13 @@ def reproducible(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(chosen)
         memory.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = tuned
+        if device.type == "cpu":
+            torch.set_flush_denormal(flushed)
+
+
+def _flushes_denormal() -> bool:
+    """Return whether this thread counts numbers below the normal range as 0; torch only sets it."""
+    return bool(torch.full((), 1e-40) * 1.0 == 0.0)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TRAINING_VERSION", "Epoch", "Progress", "Trained", "error_share", "stream_seed", "train"]
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raised whenever a change of the code changes the weights that a recipe gives; part of every cache key."""
 
 _EVALUATION_SHARE = 0.15  # of a training's work, at most, goes into test errors along the way

@@ -65,3 +65,11 @@ def test_what_was_set_comes_back_after_an_error():
         fail()
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.get_num_threads() == before
+
+
+def test_reproducible_flushes_numbers_below_the_normal_range_and_puts_it_back():
+    tiny = torch.full((4,), 1e-40)
+    before = bool((tiny * 1.0 == 0).all())
+    with device.reproducible(torch.device("cpu")):
+        assert (tiny * 1.0 == 0).all()
+    assert bool((tiny * 1.0 == 0).all()) == before

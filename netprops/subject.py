@@ -54,6 +54,24 @@ def weights_file(epoch: int, epochs: int) -> str:
     return "weights.safetensors" if epoch == epochs else f"snapshots/epoch-{epoch:05d}.safetensors"
 
 
+def error_share(logits: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Return the share of samples that are answered wrongly; a single output of exactly 0 is wrong.
+
+    Args:
+        logits: (N, C).
+        labels: (N,) classes, or -1 and 1 where C is 1.
+    """
+    if logits.shape[1] == 1:
+        return float(np.mean(labels * logits[:, 0] <= 0))
+    return float(np.mean(logits.argmax(axis=1) != labels))
+
+
+def generator(id: str, purpose: str) -> np.random.Generator:
+    """Return the generator that a subject of an id uses for one purpose."""
+    digest = hashlib.sha256(f"{id}:{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
 class Subject:
     """One trained network, its data and everything that tests ask of both.
 
@@ -190,10 +208,7 @@ class Subject:
 
     def error(self, split: SplitName) -> float:
         """Return the share of a split that is answered wrongly; a single output of exactly 0 is wrong."""
-        logits, labels = self.logits(split), self.labels(split)
-        if logits.shape[1] == 1:
-            return float(np.mean(labels * logits[:, 0] <= 0))
-        return float(np.mean(logits.argmax(axis=1) != labels))
+        return error_share(self.logits(split), self.labels(split))
 
     @cached_property
     def history(self) -> list[Epoch]:
@@ -217,8 +232,7 @@ class Subject:
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Return a generator for one purpose: the same for the same id, whoever asks and when."""
-        digest = hashlib.sha256(f"{self.id}:{purpose}".encode()).digest()
-        return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+        return generator(self.id, purpose)
 
     def summary(self) -> dict[str, Any]:
         """Return what a record says of the network, in JSON types."""

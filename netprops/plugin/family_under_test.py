@@ -10,6 +10,7 @@ from netprops.plugin.selection import widest
 
 if TYPE_CHECKING:
     from netprops.declaration import Family, Spec
+    from netprops.ensemble import Ensemble
     from netprops.subject import Subject
 
 
@@ -50,6 +51,35 @@ class FamilyUnderTest:
     def widest(self, variant: str | None = None) -> list[Subject]:
         """Return all seeds of the widest network, of the plain family or of a variant."""
         return self._hand(widest(self.declaration, variant))
+
+    def ensemble(self, width: float | None = None, variant: str | None = None) -> Ensemble:
+        """Return the ensemble of all seeds of one width factor; None for the widest.
+
+        Raises:
+            MeasurementError: If there is only one.
+            UsageError: If the family has no such variant or width.
+        """
+        from netprops.ensemble import Ensemble
+
+        if width is None:
+            return Ensemble(self.widest(variant))
+        return Ensemble(self.subjects(width, variant))
+
+    def across(self, least: int = 2) -> tuple[float, ...]:
+        """Return the width factors, for a claim that compares them.
+
+        Args:
+            least: Widths that the comparison needs.
+
+        Raises:
+            UsageError: If the family has fewer.
+        """
+        if len(self.widths) < least:
+            raise UsageError(
+                f"{self.id} has widths {[f'{w:g}' for w in self.widths]} only, and "
+                f"a comparison across widths needs at least {least}; declare more widths in its fixture"
+            )
+        return self.widths
 
     def pairs(self, variant: str, width: float | None = None) -> list[tuple[Subject, Subject]]:
         """Return pairs of a plain network and its variant, of equal width and seed.

@@ -27,12 +27,17 @@ class Variant(Frozen):
         widths: Width factors that are trained in this variant.
         seeds: Number of seeds; the first ones of the family, so that networks can be paired.
         why: One sentence: which claim needs it.
+        kwargs: Changes of the architecture's further arguments.
+        parts: Number of disjoint parts of the training set: seed s trains on part s % parts of partition
+            s // parts; 0 for the whole set.
     """
 
-    changes: dict[str, Any]
+    changes: dict[str, Any] = Field(default_factory=dict)
     widths: tuple[float, ...]
     seeds: int = Field(ge=1)
     why: str
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    parts: int = Field(default=0, ge=0)
 
 
 class Family(Frozen):
@@ -50,6 +55,8 @@ class Family(Frozen):
         per_width: Changes of the recipe for single widths.
         variants: Named variants.
         kwargs: Further arguments of the architecture.
+        stacked: Width factor up to which the seeds of one width train as one stacked computation; None for
+            networks that train one by one.
         source: Where the recipe comes from.
         accuracy: Printed test accuracy in percent for each width factor, where a paper has a table.
     """
@@ -65,6 +72,7 @@ class Family(Frozen):
     per_width: dict[float, dict[str, Any]] = Field(default_factory=dict)
     variants: dict[str, Variant] = Field(default_factory=dict)
     kwargs: dict[str, Any] = Field(default_factory=dict)
+    stacked: float | None = None
     source: str
     accuracy: dict[float, float] = Field(default_factory=dict)
 
@@ -132,6 +140,12 @@ class Spec:
         """The recipe that this network is trained by."""
         return self.family.recipe_for(self.width, self.variant)
 
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Further arguments of the architecture."""
+        changes = self.family.variant(self.variant).kwargs if self.variant else {}
+        return {**self.family.kwargs, **changes}
+
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what decides the weights, apart from data digest, code and library versions and device.
 
@@ -140,7 +154,7 @@ class Spec:
         """
         return {
             "architecture": self.family.architecture,
-            "kwargs": self.family.kwargs,
+            "kwargs": self.kwargs,
             "width": float(self.width),
             "seed": self.seed,
             "recipe": self.recipe.model_dump(mode="json", exclude_defaults=True),

@@ -73,7 +73,7 @@ def make(spec: Spec, dataset: Dataset) -> nn.Module:
         width=spec.width,
         inputs=dataset.input_shape,
         outputs=dataset.outputs,
-        **spec.family.kwargs,
+        **spec.kwargs,
     )
 
 

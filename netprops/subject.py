@@ -49,6 +49,12 @@ class Readout(NamedTuple):
     bias: NDArray[np.float32]
 
 
+def logits_of(features: NDArray[np.float32], readout: Readout) -> NDArray[np.float32]:
+    """Return the outputs (N, C) float32 that a readout makes of features (N, W), block by block."""
+    blocks = range(0, len(features), _BLOCK)
+    return np.concatenate([features[i : i + _BLOCK] @ readout.weight.T + readout.bias for i in blocks])
+
+
 def weights_file(epoch: int, epochs: int) -> str:
     """Return the name of the file that holds the weights after an epoch in an entry."""
     return "weights.safetensors" if epoch == epochs else f"snapshots/epoch-{epoch:05d}.safetensors"
@@ -163,7 +169,7 @@ class Subject:
                 width=self.factor,
                 inputs=self.dataset.input_shape,
                 outputs=self.dataset.outputs,
-                **self.spec.family.kwargs,
+                **self.spec.kwargs,
             )
         network.load_state_dict(self._weights(), assign=True)
         return network.to(self.device).eval()
@@ -198,9 +204,7 @@ class Subject:
 
     def logits(self, split: SplitName) -> NDArray[np.float32]:
         """Return the network's outputs (N, C) float32 for a split: its features through its readout."""
-        features, readout = self.features(split), self.readout
-        blocks = range(0, len(features), _BLOCK)
-        return np.concatenate([features[i : i + _BLOCK] @ readout.weight.T + readout.bias for i in blocks])
+        return logits_of(self.features(split), self.readout)
 
     def labels(self, split: SplitName) -> NDArray[Any]:
         """Return the labels (N,) of a split: int64 classes, or float32 -1 and 1."""

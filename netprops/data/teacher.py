@@ -30,8 +30,6 @@ def load_teacher(request: Request) -> Dataset:
     outputs = [np.maximum(x @ hidden, 0.0) @ readout for x in vectors]
     mean, std = outputs[0].mean(axis=0), outputs[0].std(axis=0)
     labels: list[NDArray[np.int64]] = [((y - mean) / std).argmax(axis=1) for y in outputs]
-    train, test = (
-        Split.of_arrays(x.astype(np.float32), y) for x, y in zip(vectors, labels, strict=True)
-    )
+    train, test = (Split.of_arrays(x.astype(np.float32), y) for x, y in zip(vectors, labels, strict=True))
     classes = tuple(f"unit {k}" for k in range(CLASSES))
     return Dataset(name=request.name, train=train, test=test, task="classification", classes=classes)

@@ -2,11 +2,14 @@
 
 from functools import cache
 
+import numpy as np
 import pytest
 
+from netprops.measurement import Curve
 from netprops.measures.chunks import chunk_error, ensemble_error, sizes
 from netprops.measures.reconstruction import reconstruction_curve
 from netprops.measures.scaling import critical_width
+from netprops.statistics import mean_bands
 
 # A mean over chunks decides w*, on the training set; fits of small excesses need more, on the test set.
 DRAWS = {"train": 100, "test": 200}
@@ -44,8 +47,39 @@ def error_of_infinite_width():
     """Measure error∞ of a family: summed logits of the widest networks of every seed."""
 
     def measured(family):
-        widest = family.widest()
-        return ensemble_error([one.logits("test") for one in widest], widest[0].labels("test"))
+        ensemble = family.ensemble()
+        return ensemble_error([one.logits("test") for one in ensemble.members], ensemble.labels("test"))
+
+    return measured
+
+
+@pytest.fixture(scope="session")
+def errors_of_full_networks():
+    """Measure the mean error of full networks over their width, or width factor where that alone varies."""
+
+    def measured(family, split, variant=None):
+        """Return the curve over widths; its replicates are the seeds that every width has."""
+        networks = family.subjects(variant=variant)
+        factors = sorted({one.factor for one in networks})
+        seeds = set.intersection(*({one.seed for one in networks if one.factor == f} for f in factors))
+        of_seed = {(one.factor, one.seed): one for one in networks}
+        rows = np.array([[of_seed[f, seed].error(split) for f in factors] for seed in sorted(seeds)])
+        widths = [of_seed[f, min(seeds)].width for f in factors]
+        bottleneck = len(set(widths)) == 1
+        low, high = mean_bands(rows, networks[0].rng("widths")) if len(rows) > 1 else (rows[0], rows[0])
+        return Curve(
+            name=f"{split} error of full networks",
+            x=factors if bottleneck else widths,
+            y=rows.mean(axis=0),
+            low=low,
+            high=high,
+            x_name="width factor" if bottleneck else "width W (neurons)",
+            y_name="error (fraction)",
+            n=len(rows),
+            n_of="seeds",
+            how="mean over seeds; percentile bootstrap over seeds",
+            replicates=rows,
+        )
 
     return measured
 

@@ -1,0 +1,87 @@
+"""Claim: a network that is stopped when its training error is near its test error holds no clones."""
+
+import numpy as np
+import pytest
+
+from netprops.measures.chunks import chunk_error
+from netprops.measures.reconstruction import reconstruction_curve
+from netprops.statistics import mean_interval, paired_difference
+
+SECTION_4 = "Doimo et al. 2022, section 4, the impact of training"
+INTERPOLATES = 0.005
+CLONES = ("fc5", "fc5sgd", "wrn28", "densenet40")
+
+
+def stopped_early(subject):
+    """Return the snapshot whose training error is nearest to its test error, on a log scale.
+
+    Only snapshots that do not interpolate are eligible; of a network without one, the first is taken.
+    """
+    early = [subject.at(epoch) for epoch in subject.snapshots if 0 < epoch < subject.recipe.epochs]
+    errors = [(one.error("train"), one.error("test")) for one in early]
+    able = [i for i, (train, _) in enumerate(errors) if train > INTERPOLATES] or [0]
+    return early[min(able, key=lambda i: abs(np.log(errors[i][0]) - np.log(errors[i][1])))]
+
+
+def quality(subject, size):
+    """Return R2 and residual correlation of chunks of one size, and their training error."""
+    found = reconstruction_curve(
+        subject.features("test"), sizes=[size], draws=6, rng=subject.rng("stopping"), surrogate=False
+    )
+    error = chunk_error(
+        subject.features("train"),
+        *subject.readout,
+        subject.labels("train"),
+        sizes=[size],
+        draws=50,
+        rng=subject.rng("stopping"),
+    )
+    return found.r2.y[0], found.correlation.y[0], error.y[0]
+
+
+@pytest.mark.netprops(on="family", families=CLONES, needs="widest")
+def test_networks_stopped_early_hold_no_clones(family, verdict):
+    """Control: stopped where training and test error are alike, chunks are no copies of the layer.
+
+    Each of the widest networks is compared with its own snapshot at which the training error is nearest to
+    the test error, for chunks of a quarter of the layer. What would count against the claim: chunks of the
+    stopped network that interpolate the training set, or that reconstruct the layer as well as those of the
+    finished one.
+    """
+    widest = family.widest()
+    size = widest[0].width // 4
+    stopped = [stopped_early(one) for one in widest]
+    before = np.array([quality(one, size) for one in stopped])
+    after = np.array([quality(one, size) for one in widest])
+    verdict.note(
+        "Stopped at "
+        + ", ".join(
+            f"epoch {one.epoch} (training error {one.error('train'):.2%}, test {one.error('test'):.2%})"
+            for one in stopped
+        )
+        + "."
+    )
+    verdict.expect(
+        mean_interval(
+            before[:, 2], name=f"training error of chunks of {size} when stopped early", n_of="seeds"
+        ),
+        at_least=INTERPOLATES,
+        source=SECTION_4,
+    )
+    verdict.expect(
+        paired_difference(
+            after[:, 0], before[:, 0], n_of="seeds", name=f"R2 finished minus stopped, chunks of {size}"
+        ),
+        at_least=0.0,
+        source=SECTION_4,
+    )
+    verdict.expect(
+        paired_difference(
+            before[:, 1],
+            after[:, 1],
+            n_of="seeds",
+            name=f"residual correlation stopped minus finished, chunks of {size}",
+        ),
+        at_least=0.0,
+        source=SECTION_4,
+    )

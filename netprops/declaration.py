@@ -57,6 +57,8 @@ class Family(Frozen):
         kwargs: Further arguments of the architecture.
         stacked: Width factor up to which the seeds of one width train as one stacked computation; None for
             networks that train one by one.
+        roles: What the family is for, such as ``("clones",)``: a marker's ``families`` may name a role
+            instead of families, so that a family of the user's joins the claims of a suite.
         source: Where the recipe comes from.
         accuracy: Printed test accuracy in percent for each width factor, where a paper has a table.
     """
@@ -73,6 +75,7 @@ class Family(Frozen):
     variants: dict[str, Variant] = Field(default_factory=dict)
     kwargs: dict[str, Any] = Field(default_factory=dict)
     stacked: float | None = None
+    roles: tuple[str, ...] = ()
     source: str
     accuracy: dict[float, float] = Field(default_factory=dict)
 

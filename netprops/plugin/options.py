@@ -23,8 +23,9 @@ DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
 MARKER = (
     "netprops(on='widest'|'family', families=None, variant=None, needs='widths'|'widest'): a property test "
     "of trained networks. on='widest' runs it on every seed of the widest network (fixture `subject`), "
-    "on='family' once a family (fixture `family`); families names those it is for; variant is the training "
-    "variant that it needs; needs says which networks a family test trains, all widths or only the widest."
+    "on='family' once a family (fixture `family`); families names those it is for, or a role that they "
+    "declare; variant is the training variant that it needs; needs says which networks a family test trains, "
+    "all widths or only the widest."
 )
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _INI = re.compile(r"""^\s*["']?(netprops_\w+)["']?\s*=""", re.MULTILINE)

@@ -44,7 +44,7 @@ class Wanted:
         chosen = [
             one
             for one in families
-            if (self.families is None or one.name in self.families)
+            if (self.families is None or {one.name, *one.roles} & set(self.families))
             and (self.variant is None or self.variant in one.variants)
         ]
         if self.on == "family":
@@ -76,7 +76,7 @@ def wanted_by(test: pytest.Item, known_families: Iterable[str]) -> Wanted:
 
     Args:
         test: The test, or the definition from which pytest makes several.
-        known_families: Names of all families at any scale.
+        known_families: Names and roles of all families at any scale.
 
     Raises:
         UsageError: For an argument or a value that the marker does not know.
@@ -101,7 +101,7 @@ def wanted_by(test: pytest.Item, known_families: Iterable[str]) -> Wanted:
         known = sorted(set(known_families))
         for name in arguments["families"]:
             if name not in known:
-                raise UsageError(f"no family is called {name!r}{nearest(name, known)}")
+                raise UsageError(f"no family or role is called {name!r}{nearest(name, known)}")
     return Wanted(**arguments)
 
 

@@ -78,6 +78,11 @@ class PropertySession:
         return families(None, self.options.fixtures)
 
     @property
+    def known_names(self) -> set[str]:
+        """What a marker's ``families`` may name: families and their roles."""
+        return {name for one in self.known_families for name in (one.name, *one.roles)}
+
+    @property
     def families(self) -> tuple[Family, ...]:
         """The families of the run's scale."""
         return tuple(one for one in self.known_families if one.scale == self.options.scale)
@@ -91,7 +96,7 @@ class PropertySession:
         except UsageError:
             return  # `collected` refuses the whole run for it, once
         try:
-            wanted = wanted_by(metafunc.definition, {one.name for one in self.known_families})
+            wanted = wanted_by(metafunc.definition, self.known_names)
             if wanted.fixture not in metafunc.fixturenames:
                 raise UsageError(f"a test on={wanted.on!r} must ask for the fixture {wanted.fixture!r}")
             targets = wanted.targets(families)
@@ -212,12 +217,11 @@ class PropertySession:
         from netprops.plugin.item import PropertyItem
         from netprops.plugin.selection import ExpectedFailure, expected_failures, wanted_by
 
-        known = {one.name for one in self.known_families}
         found: list[PropertyItem] = []
         for item in items:
             if not isinstance(item, pytest.Function) or item.get_closest_marker("netprops") is None:
                 continue
-            wanted = wanted_by(item, known)
+            wanted = wanted_by(item, self.known_names)
             target: Any = item.callspec.params.get(wanted.fixture) if hasattr(item, "callspec") else None
             if hasattr(target, "id"):  # pytest gives a test without targets a placeholder, and skips it
                 item.stash[ITEM] = PropertyItem(item, wanted, target, self)

@@ -16,7 +16,7 @@ def pooled(family, chunk_errors, clone_size):
     return errors, max(clone_size(one).value for one in widest)
 
 
-@pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="family", families="clones")
 def test_chunk_error_falls_as_inverse_square_root(family, pooled, error_of_infinite_width, verdict):
     """Beyond w*, the error of chunks above that of an ensemble falls as w^-1/2, on a straight line.
 
@@ -49,7 +49,7 @@ def test_chunk_error_falls_as_inverse_square_root(family, pooled, error_of_infin
     )
 
 
-@pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="family", families="clones")
 def test_fall_to_the_own_error_is_an_inverse_square_root(family, pooled, verdict):
     """Against the network's own error, too, the error of chunks falls with exponent 1/2.
 
@@ -77,7 +77,7 @@ def test_fall_to_the_own_error_is_an_inverse_square_root(family, pooled, verdict
     )
 
 
-@pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="family", families="clones")
 def test_chunk_error_falls_faster_below_the_critical_size(
     family, chunk_errors, clone_size, error_of_infinite_width, verdict
 ):

@@ -10,7 +10,7 @@ INTERPOLATES = 0.005
 SECTION_3 = "Doimo et al. 2022, section 3: the number of clones is W / w*"
 
 
-@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="widest", families="clones")
 def test_the_layer_holds_several_clones(subject, clone_size, verdict):
     """The critical size w* is smaller than the layer: it holds at least two clones.
 
@@ -34,7 +34,7 @@ def test_the_layer_holds_several_clones(subject, clone_size, verdict):
     verdict.expect(clones(subject.width, clone_size(subject)), at_least=2.0, source=SECTION_3)
 
 
-@pytest.mark.netprops(on="family", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="family", families="clones")
 def test_clones_grow_linearly_with_width(family, clone_size, verdict):
     """The number of clones W / w* grows in proportion to the width W.
 

@@ -1,11 +1,10 @@
 """Claim: the intrinsic dimension of the last layer is a lower bound of the critical size w*."""
 
 import pytest
-
 from netprops.measures.dimension import intrinsic_dimension
 
 
-@pytest.mark.netprops(on="widest", families=("fc5", "fc5sgd", "wrn28", "densenet40"))
+@pytest.mark.netprops(on="widest", families="clones")
 def test_the_dimension_is_below_the_critical_size(subject, clone_size, verdict):
     """The last layer's intrinsic dimension is at most w*: a clone has to give every coordinate of the data.
 

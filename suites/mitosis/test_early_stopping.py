@@ -9,7 +9,6 @@ from netprops.statistics import mean_interval, paired_difference
 
 SECTION_4 = "Doimo et al. 2022, section 4, the impact of training"
 INTERPOLATES = 0.005
-CLONES = ("fc5", "fc5sgd", "wrn28", "densenet40")
 
 
 def stopped_early(subject):
@@ -39,7 +38,7 @@ def quality(subject, size):
     return found.r2.y[0], found.correlation.y[0], error.y[0]
 
 
-@pytest.mark.netprops(on="family", families=CLONES, needs="widest")
+@pytest.mark.netprops(on="family", families="clones", needs="widest")
 def test_networks_stopped_early_hold_no_clones(family, verdict):
     """Control: stopped where training and test error are alike, chunks are no copies of the layer.
 

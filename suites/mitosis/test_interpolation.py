@@ -12,7 +12,7 @@ INTERPOLATES = 0.005
 FIG_4 = "Doimo et al. 2022, Fig. 4 a-c: training error of at most 0.5% beyond w*"
 
 
-@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="widest", families="clones")
 def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone_size, verdict):
     """Beyond twice the critical size w*, random chunks of the widest network make no training errors.
 
@@ -37,7 +37,7 @@ def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone
     )
 
 
-@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="widest", families="clones")
 def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
     """No chunk of at least three times w* neurons that a search finds makes more than 0.5% training errors.
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from netprops.measures.reconstruction import reconstruction_curve
 from netprops.statistics import paired_difference
 
 FIG_4 = "Doimo et al. 2022, Fig. 4 d-f"
@@ -14,7 +13,7 @@ def at_least(curve, size):
     return min((x for x in curve.x if x >= size), default=curve.x[-1])
 
 
-@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="widest", families="clones")
 def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verdict):
     """A linear map from a chunk of w* neurons gives the other neurons back: R2 approaches 1.
 
@@ -45,7 +44,7 @@ def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verd
     )
 
 
-@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="widest", families="clones")
 def test_residual_correlation_falls_with_chunk_size(subject, reconstructions, clone_size, verdict):
     """The larger the chunk, the less the residuals of different neurons are correlated.
 
@@ -73,7 +72,7 @@ def test_residual_correlation_falls_with_chunk_size(subject, reconstructions, cl
     )
 
 
-@pytest.mark.netprops(on="widest", families=("fc5", "wrn28"))
+@pytest.mark.netprops(on="widest", families="clones")
 def test_residuals_are_as_independent_as_those_of_clones(subject, reconstructions, verdict):
     """What a large chunk leaves unexplained is noise that the neurons do not share.
 
@@ -99,32 +98,3 @@ def test_residuals_are_as_independent_as_those_of_clones(subject, reconstruction
         calibration="benchmarks/calibration.md: perfect clones of 16 features stay below 0.0003 at W/4, "
         "clones that share half of their noise come to 0.007",
     )
-
-
-@pytest.mark.netprops(on="family", families=("fc5", "wrn28"), variant="nodecay")
-def test_without_weight_decay_reconstruction_is_worse(family, reconstructions, clone_size, verdict):
-    """Control: networks that were trained without weight decay are reconstructed less well.
-
-    Networks of the same seed, with and without decay, are compared at the same chunk size: the critical size
-    of the first network with decay. What would count against the claim: no difference, or one the other way.
-    """
-    pairs = family.pairs("nodecay")
-    size = at_least(reconstructions(pairs[0][0]).r2, clone_size(pairs[0][0]).value)
-    curves = [[r2_at(one, size) for one in pair] for pair in pairs]
-    verdict.expect(
-        paired_difference(
-            *zip(*curves, strict=True),
-            name=f"R2 with minus without decay, chunks of {size:.0f}",
-            n_of="seeds",
-        ),
-        at_least=0.0,
-        source="Doimo et al. 2022, Fig. 6 and section 3",
-    )
-
-
-def r2_at(subject, size):
-    """Return R2 from random chunks of one size."""
-    found = reconstruction_curve(
-        subject.features("test"), sizes=[int(size)], draws=10, rng=subject.rng("decay"), surrogate=False
-    )
-    return found.r2.y[0]

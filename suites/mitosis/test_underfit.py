@@ -10,7 +10,7 @@ FIG_7 = "Doimo et al. 2022, Fig. 7 and section 3: ResNet50 on ImageNet"
 INTERPOLATES = 0.005
 
 
-@pytest.mark.netprops(on="family", families=("underfit", "resnet50"))
+@pytest.mark.netprops(on="family", families="underfit")
 def test_networks_that_do_not_interpolate_hold_no_clones(
     family, chunk_errors, errors_of_full_networks, error_of_infinite_width, verdict
 ):
@@ -64,7 +64,7 @@ def test_networks_that_do_not_interpolate_hold_no_clones(
     )
 
 
-@pytest.mark.netprops(on="family", families=("underfit", "resnet50"), needs="widest")
+@pytest.mark.netprops(on="family", families="underfit", needs="widest")
 def test_residual_correlation_does_not_fall_where_nothing_is_interpolated(family, verdict):
     """Control: without interpolation, training does not make the residuals of chunks independent.
 

@@ -3,14 +3,12 @@
 import pytest
 
 from netprops.errors import MeasurementError, UndeterminedError
-from netprops.measurement import Measurement
 from netprops.measures.scaling import power_law
 from netprops.statistics import mean_interval, paired_difference
 
 FIG_2 = "Doimo et al. 2022, Fig. 1 and 2: test error - error∞ ∝ W^-1/2"
 FIG_S4 = "Doimo et al. 2022, Fig. S4-a: the law holds with a last layer of 128 channels"
 TABLE_1 = "Doimo et al. 2022, Table 1"
-CLONES = ("fc5", "fc5sgd", "wrn28", "densenet40")
 
 
 def expect_inverse_square_root(family, curve, infinite, verdict, source):
@@ -46,7 +44,7 @@ def expect_inverse_square_root(family, curve, infinite, verdict, source):
     )
 
 
-@pytest.mark.netprops(on="family", families=CLONES)
+@pytest.mark.netprops(on="family", families="clones")
 def test_error_of_full_networks_falls_as_inverse_square_root(
     family, errors_of_full_networks, error_of_infinite_width, verdict
 ):
@@ -108,20 +106,22 @@ def test_widening_the_last_layer_alone_does_not_help_as_much(family, errors_of_f
         levels={"last block alone": sum(alone) / len(alone)},
         y_scale="log",
     )
-    verdict.note(f"Networks of width factor 1 throughout: {mean_interval(narrow, name='error', n_of='seeds')}.")
+    verdict.note(
+        f"Networks of width factor 1 throughout: {mean_interval(narrow, name='error', n_of='seeds')}."
+    )
     verdict.expect(
         paired_difference(
             alone,
             whole,
             n_of="seeds",
-            name=f"test error with the last block alone widened to {pairs[0][0].width} minus the whole network",
+            name=f"test error with only the last block widened minus all, W = {pairs[0][0].width}",
         ),
         at_least=0.0,
         source="Doimo et al. 2022, Fig. S4-b",
     )
 
 
-@pytest.mark.netprops(on="family", families=(*CLONES, "resnet50"))
+@pytest.mark.netprops(on="family", families=("clones", "resnet50"))
 def test_accuracy_is_that_of_the_table(family, verdict):
     """The networks reach the printed test accuracies, or, where none is printed, gain from width.
 

@@ -61,6 +61,13 @@ def test_the_networks_that_a_test_trains():
     ]
 
 
+def test_a_marker_may_name_a_role_that_families_declare():
+    other = TOY.model_copy(update={"name": "other", "roles": ("clones",)})
+    wanted = Wanted("family", families=("clones",))
+    assert wanted.targets([TOY, other]) == (other,)
+    assert Wanted("family", families=("clones", "toy")).targets([TOY, other]) == (TOY, other)
+
+
 @pytest.mark.parametrize(
     ("marker", "function", "message"),
     [

@@ -18,6 +18,7 @@ _HOMES = {
     "Family": "netprops.declaration",
     "Measurement": "netprops.measurement",
     "NetpropsError": "netprops.errors",
+    "PlantedFamily": "netprops.declaration",
     "Recipe": "netprops.training.recipe",
     "Spec": "netprops.declaration",
     "Subject": "netprops.subject",

@@ -252,7 +252,7 @@ def _selected(arguments: argparse.Namespace) -> list[Spec]:
     if arguments.scale not in SCALES:
         raise UsageError(f"unknown scale {arguments.scale!r}{nearest(arguments.scale, SCALES)}")
     declared = families(arguments.scale, arguments.fixtures)
-    specs = [spec for family in declared for spec in family.all_specs()]
+    specs = [spec for family in declared if not family.planted for spec in family.all_specs()]
     matches = selector(arguments.k)
     chosen = [spec for spec in specs if matches(spec.id)]
     if not chosen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -79,6 +79,9 @@ class Family(Frozen):
     source: str
     accuracy: dict[float, float] = Field(default_factory=dict)
 
+    planted: ClassVar[bool] = False
+    """Whether its networks are layers that are built with a known truth, instead of trained."""
+
     @property
     def id(self) -> str:
         """The family's id, such as ``wrn28-digits``; the scale is not part of it."""
@@ -121,6 +124,25 @@ class Family(Frozen):
         yield from self.specs()
         for variant in self.variants:
             yield from self.specs(variant)
+
+
+class PlantedFamily(Family):
+    """Layers that are built instead of trained, so that the truth is known: controls of every claim.
+
+    Args:
+        data: Name of the family of layers; the second part of every id, as in ``planted-clones-w256-s0``.
+        layer: Name of the function of ``netprops.planted`` that builds them.
+        task: Arguments of :class:`netprops.planted.Task`, where the function takes a task.
+        kwargs: Further arguments of the function.
+    """
+
+    planted: ClassVar[bool] = True
+    name: str = "planted"
+    architecture: str = "planted"
+    layer: str
+    task: dict[str, Any] = Field(default_factory=dict)
+    recipe: Recipe = Recipe(epochs=1, batch=1, optimizer="sgd", lr=1.0)
+    source: str = "layers of which the truth is known"
 
 
 @dataclass(frozen=True, eq=False)

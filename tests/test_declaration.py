@@ -27,6 +27,7 @@ SHIPPED = [
     pytest.param(family, id=f"{family.id}-{scale}")
     for scale in ("mini", "paper")
     for family in families(scale)
+    if not family.planted
 ]
 
 

@@ -221,6 +221,29 @@ def local_slope(
     )
 
 
+def crossing(train_error_curve: Curve, threshold: float = 0.005) -> float:
+    """Return the size at which the mean training error crosses the threshold, between measured sizes.
+
+    Args:
+        train_error_curve: Training error (fraction) over size.
+        threshold: Error at which the training set counts as interpolated.
+
+    Returns:
+        The size at which a line in log size and error reaches the threshold, from the last size above it to
+        the first one at or below it: at most :func:`critical_width`, and without its steps.
+
+    Raises:
+        MeasurementError: If no size reaches the threshold.
+    """
+    w_star = critical_width(train_error_curve, threshold).value
+    x, y = train_error_curve.x, train_error_curve.y
+    i = int(np.flatnonzero(x == w_star)[0])
+    if i == 0:
+        return w_star
+    part = (y[i - 1] - threshold) / (y[i - 1] - y[i])
+    return float(np.exp(np.log(x[i - 1]) + part * np.log(x[i] / x[i - 1])))
+
+
 def critical_width(train_error_curve: Curve, threshold: float = 0.005) -> Measurement:
     """Return w*, the smallest measured size whose mean training error is at most the threshold.
 
@@ -289,6 +312,38 @@ def clones(width: int, w_star: Measurement) -> Measurement:
         definition=w_star.definition,
         details={"width": width, **w_star.details},
     )
+
+
+def independent_size(width: float, w_star: float) -> float:
+    """Return the size of a chunk of an infinitely wide layer that has as much noise as w* of W neurons.
+
+    A chunk of w of W neurons differs from the whole layer by noise of variance proportional to 1/w - 1/W. So
+    perfect clones of a size w∞ that no width changes have 1/w* = 1/w∞ + 1/W: w* itself grows with W, and
+    W / w* = W / w∞ + 1 grows less than in proportion to W. W / w∞ does grow in proportion.
+
+    Args:
+        width: W, units of the layer.
+        w_star: w*, below W.
+
+    Returns:
+        w∞ = 1 / (1/w* - 1/W), in neurons.
+
+    Raises:
+        MeasurementError: If w* is not below W: only the whole layer interpolates.
+
+    Source:
+        The variance of a mean over a sample of a finite population; Cochran 1977, Sampling Techniques, 2.5.
+
+    Example:
+        >>> round(independent_size(128, 32), 1)
+        42.7
+    """
+    if not 0 < w_star < width:
+        raise MeasurementError(
+            f"w* is {w_star:g} of {width:g} neurons: only the whole layer interpolates, and no chunk tells the "
+            "size of a clone"
+        )
+    return 1 / (1 / w_star - 1 / width)
 
 
 def growth_exponent(sizes: ArrayLike, values: ArrayLike) -> float:

@@ -170,7 +170,7 @@ class PropertySession:
         """Return the sentence about a family's data if they are not there, else None."""
         from netprops.data import check
 
-        if self.options.download:
+        if self.options.download or family.planted:
             return None
         if family.data not in self._missing:
             self._missing[family.data] = check(family.data, self.options.data_root)
@@ -178,11 +178,14 @@ class PropertySession:
 
     def subjects(self, specs: Sequence[Spec]) -> list[Subject]:
         """Return networks, trained if they are not yet there; other needed ones are trained while waiting."""
+        from netprops.planting import build
+
+        trained = [spec for spec in specs if not spec.family.planted]
         try:
-            self.zoo.ensure(specs, others=self.plan)
+            self.zoo.ensure(trained, others=self.plan)
         finally:
             self.sink.close()
-        return [self.zoo.subject(spec) for spec in specs]
+        return [build(spec) if spec.family.planted else self.zoo.subject(spec) for spec in specs]
 
     def summary_once(self, subject: Subject) -> dict[str, Any]:
         """Return what the record says of a network: once a process, then nothing."""
@@ -272,7 +275,7 @@ class PropertySession:
         if not self.worker and not self.options.no_report:
             settings.check_report(self.options.report)
         present = [spec for one in self.items if not self.missing(one.declaration) for spec in one.specs]
-        self.plan = tuple(dict.fromkeys(present))
+        self.plan = tuple(dict.fromkeys(spec for spec in present if not spec.family.planted))
         self._speak_up()
         if self.worker == "gw0" and self.mailbox is not None:
             self.mailbox.put_plan(self.announcement())

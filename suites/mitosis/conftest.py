@@ -1,11 +1,9 @@
 """Measurements that several claims about clones share, each made once a run."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 
-from netprops.measurement import Curve
+from netprops.measurement import Curve, Measurement
 from netprops.measures.chunks import chunk_error, ensemble_error, sizes
 from netprops.measures.reconstruction import reconstruction_curve
 from netprops.measures.scaling import critical_width
@@ -13,6 +11,7 @@ from netprops.statistics import mean_bands
 
 # A mean over chunks decides w*, on the training set; fits of small excesses need more, on the test set.
 DRAWS = {"train": 100, "test": 200}
+INTERPOLATES = 0.005
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +37,35 @@ def chunk_errors():
 
 @pytest.fixture(scope="session")
 def clone_size(chunk_errors):
-    """Measure w* of a subject: the smallest chunk whose mean training error is at most 0.5%."""
-    return cache(lambda subject: critical_width(chunk_errors(subject, "train")))
+    """Measure w* of a subject: the smallest chunk whose mean training error is at most 0.5%.
+
+    A network that does not interpolate its training set has no w*, and no clones: the test fails by an
+    expectation that says so, and goes on with the whole layer.
+    """
+    known = {}
+
+    def measured(subject, verdict):
+        if subject.id not in known:
+            errors = chunk_errors(subject, "train")
+            interpolates = errors.y.min() <= INTERPOLATES
+            known[subject.id] = critical_width(errors) if interpolates else None
+        if known[subject.id] is not None:
+            return known[subject.id]
+        samples = len(subject.labels("train"))
+        verdict.expect(
+            Measurement.exact(
+                f"training error of {subject.id}",
+                subject.error("train"),
+                n=samples,
+                n_of="samples",
+                how="share",
+            ),
+            at_most=INTERPOLATES,
+            source="Doimo et al. 2022, section 3: a network without interpolation holds no clones",
+        )
+        return Measurement.exact("w*", subject.width, n=1, n_of="network", how="the whole layer: no chunk")
+
+    return measured
 
 
 @pytest.fixture(scope="session")

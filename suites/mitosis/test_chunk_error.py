@@ -9,14 +9,17 @@ FIG_3 = "Doimo et al. 2022, Fig. 3: test error - error∞ ∝ w^-1/2 beyond w*"
 
 
 @pytest.fixture
-def pooled(family, chunk_errors, clone_size):
-    """Return the widest networks' mean test error of chunks, and the largest of their w*."""
-    widest = family.widest()
+def pooled(family, chunk_errors, clone_size, verdict):
+    """Return the widest networks' mean test error of chunks, and the largest of their w*.
+
+    Those of as many seeds as every width has: an ensemble may have more.
+    """
+    widest = family.widest()[: family.declaration.seeds]
     errors = pooled_curve([chunk_errors(one, "test") for one in widest], rng=widest[0].rng("pooled"))
-    return errors, max(clone_size(one).value for one in widest)
+    return errors, max(clone_size(one, verdict).value for one in widest)
 
 
-@pytest.mark.netprops(on="family", families="clones")
+@pytest.mark.netprops(on="family", families=("clones", "planted-drawn"))
 def test_chunk_error_falls_as_inverse_square_root(family, pooled, error_of_infinite_width, verdict):
     """Beyond w*, the error of chunks above that of an ensemble falls as w^-1/2, on a straight line.
 
@@ -49,7 +52,7 @@ def test_chunk_error_falls_as_inverse_square_root(family, pooled, error_of_infin
     )
 
 
-@pytest.mark.netprops(on="family", families="clones")
+@pytest.mark.netprops(on="family", families=("clones", "planted-balanced"))
 def test_fall_to_the_own_error_is_an_inverse_square_root(family, pooled, verdict):
     """Against the network's own error, too, the error of chunks falls with exponent 1/2.
 
@@ -89,7 +92,7 @@ def test_chunk_error_falls_faster_below_the_critical_size(
     """
     infinite, differences = error_of_infinite_width(family), []
     for one in family.widest():
-        errors, w_star = chunk_errors(one, "test"), clone_size(one).value
+        errors, w_star = chunk_errors(one, "test"), clone_size(one, verdict).value
         below, above = (
             local_slope(errors, first, last, rng=one.rng("slopes"), asymptote=infinite.value)
             for first, last in octaves(errors.x, w_star)

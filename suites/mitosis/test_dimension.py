@@ -1,6 +1,7 @@
 """Claim: the intrinsic dimension of the last layer is a lower bound of the critical size w*."""
 
 import pytest
+
 from netprops.measures.dimension import intrinsic_dimension
 
 
@@ -11,7 +12,7 @@ def test_the_dimension_is_below_the_critical_size(subject, clone_size, verdict):
     TwoNN estimates the dimension from the distances to the two nearest neighbours. What would count against
     the claim: chunks with fewer neurons than dimensions that interpolate the training set.
     """
-    w_star = clone_size(subject)
+    w_star = clone_size(subject, verdict)
     dimension = intrinsic_dimension(subject.features("test"), rng=subject.rng("dimension"))
     verdict.note(f"w* = {w_star}. The papers found 2 on pMNIST, 12 on CIFAR10 and 14 on CIFAR100.")
     verdict.expect(

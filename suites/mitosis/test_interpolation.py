@@ -12,7 +12,7 @@ INTERPOLATES = 0.005
 FIG_4 = "Doimo et al. 2022, Fig. 4 a-c: training error of at most 0.5% beyond w*"
 
 
-@pytest.mark.netprops(on="widest", families="clones")
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
 def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone_size, verdict):
     """Beyond twice the critical size w*, random chunks of the widest network make no training errors.
 
@@ -21,7 +21,7 @@ def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone
     threshold, this test would show it. What would count against it: a mean training error above 0.5% there.
     """
     training, test = chunk_errors(subject, "train"), chunk_errors(subject, "test")
-    w_star = clone_size(subject)
+    w_star = clone_size(subject, verdict)
     verdict.figure(
         "chunk-training-error",
         [training, test],
@@ -37,7 +37,7 @@ def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone
     )
 
 
-@pytest.mark.netprops(on="widest", families="clones")
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
 def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
     """No chunk of at least three times w* neurons that a search finds makes more than 0.5% training errors.
 
@@ -46,7 +46,7 @@ def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
     At w* itself, where the mean just reaches 0.5%, single chunks do fail: the calibration says how far.
     """
     training, labels = np.asarray(subject.features("train")), subject.labels("train")
-    smallest = min(math.ceil(3 * clone_size(subject).value), subject.width)
+    smallest = min(math.ceil(3 * clone_size(subject, verdict).value), subject.width)
     search = search_failing_chunk(
         lambda chunk: error_of(training, *subject.readout, labels, chunk),
         width=subject.width,

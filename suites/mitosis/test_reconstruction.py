@@ -13,7 +13,7 @@ def at_least(curve, size):
     return min((x for x in curve.x if x >= size), default=curve.x[-1])
 
 
-@pytest.mark.netprops(on="widest", families="clones")
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
 def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verdict):
     """A linear map from a chunk of w* neurons gives the other neurons back: R2 approaches 1.
 
@@ -21,7 +21,7 @@ def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verd
     set and scored on the other; R2 is weighted by each neuron's variance. What would count against the claim:
     neurons at w* whose variance the chunk does not explain.
     """
-    found, w_star = reconstructions(subject), clone_size(subject)
+    found, w_star = reconstructions(subject), clone_size(subject, verdict)
     verdict.figure(
         "reconstruction",
         [found.r2],
@@ -44,13 +44,13 @@ def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verd
     )
 
 
-@pytest.mark.netprops(on="widest", families="clones")
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
 def test_residual_correlation_falls_with_chunk_size(subject, reconstructions, clone_size, verdict):
     """The larger the chunk, the less the residuals of different neurons are correlated.
 
     What would count against the claim: neurons that leave the same residual however many are given.
     """
-    found, w_star = reconstructions(subject), clone_size(subject)
+    found, w_star = reconstructions(subject), clone_size(subject, verdict)
     verdict.figure(
         "residual-correlation",
         [found.correlation, found.floor],
@@ -72,7 +72,7 @@ def test_residual_correlation_falls_with_chunk_size(subject, reconstructions, cl
     )
 
 
-@pytest.mark.netprops(on="widest", families="clones")
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer", "planted-residuals"))
 def test_residuals_are_as_independent_as_those_of_clones(subject, reconstructions, verdict):
     """What a large chunk leaves unexplained is noise that the neurons do not share.
 

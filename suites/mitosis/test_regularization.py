@@ -19,7 +19,7 @@ def quality(subject, size):
 def expect_worse_without(family, variant, what, chunk_errors, clone_size, verdict):
     """Compare R2 and residual correlation of networks with and without a regularisation, paired by seed."""
     pairs = family.pairs(variant)
-    wanted = max(clone_size(pairs[0][0]).value, 8)
+    wanted = max(clone_size(pairs[0][0], verdict).value, 8)
     size = int(min(wanted, pairs[0][0].width // 4))
     curves = [
         pooled_curve([chunk_errors(pair[i], "test") for pair in pairs], rng=pairs[0][0].rng("decay"))

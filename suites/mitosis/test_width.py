@@ -44,7 +44,7 @@ def expect_inverse_square_root(family, curve, infinite, verdict, source):
     )
 
 
-@pytest.mark.netprops(on="family", families="clones")
+@pytest.mark.netprops(on="family", families=("clones", "planted-wide"))
 def test_error_of_full_networks_falls_as_inverse_square_root(
     family, errors_of_full_networks, error_of_infinite_width, verdict
 ):

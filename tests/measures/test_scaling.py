@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 
 from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Curve, Measurement
-from netprops.measures.scaling import clones, critical_width, growth_exponent, local_slope, power_law
+from netprops.measures.scaling import (
+    clones,
+    critical_width,
+    crossing,
+    growth_exponent,
+    independent_size,
+    local_slope,
+    power_law,
+)
 
 SIZES = (16, 32, 64, 128, 256, 512)
 
@@ -237,3 +245,21 @@ def test_a_growth_exponent_is_found_at_any_scale(exponent, scale):
 def test_a_growth_exponent_needs_two_sizes_and_positive_values(sizes, values):
     with pytest.raises(MeasurementError, match="at least two different positive sizes"):
         growth_exponent(sizes, values)
+
+
+def test_the_independent_size_of_perfect_clones_does_not_depend_on_the_width():
+    sizes = [independent_size(width, 1 / (1 / 30 + 1 / width)) for width in (64, 128, 1024)]
+    np.testing.assert_allclose(sizes, 30)
+
+
+@pytest.mark.parametrize("w_star", [0, 64, 65])
+def test_the_independent_size_needs_a_chunk_that_interpolates(w_star):
+    with pytest.raises(MeasurementError, match="only the whole layer interpolates"):
+        independent_size(64, w_star)
+
+
+def test_the_crossing_lies_between_the_sizes_around_it():
+    curve = Curve.plain("error", [8, 16, 32], [0.1, 0.009, 0.001], x_name="w", y_name="error", how="given")
+    assert crossing(curve) == pytest.approx(16 * 2 ** (4 / 8))
+    assert crossing(curve) <= critical_width(curve).value
+    assert crossing(curve, threshold=0.2) == 8

@@ -24,6 +24,8 @@ _HOMES = {
     "cifar10jpeg": "netprops.data.images",
     "digits": "netprops.data.digits",
     "imagefolder": "netprops.data.images",
+    "imagefolder256": "netprops.data.images",
+    "imagenet": "netprops.data.images",
     "mnist": "netprops.data.mnist",
     "pdigits": "netprops.data.digits",
     "pmnist": "netprops.data.mnist",

@@ -2,7 +2,8 @@
 
 Words: N samples; *images* are (N, C, H, W) uint8, *vectors* (N, d) float32; *labels* are classes 0 … C-1
 (int64) or the parity -1 and +1 (float32); to *prepare* images is to bring each channel to mean 0 and variance
-1 over the training part.
+1 over the training part; the *view* is the centre of an image that a network is given where it is not the
+whole.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from netprops.errors import DamagedDataError
 if TYPE_CHECKING:
     import torch
 
-_BLOCK = 2048  # images at a time: their histogram needs 8 bytes a pixel
+_BLOCK = 2**21  # pixels at a time: their histogram needs 8 bytes each
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,8 @@ class Dataset:
         mean: Mean of each channel over the training part, in units of 0 … 1 for the full range of uint8; None
             for vectors.
         std: Standard deviation of each channel, likewise; 1 for a channel that is constant.
+        view: Side in pixels of the view; None for whole images. A training may cut other squares of this side
+            out of the whole images (``Augmentation.resized_crop``).
 
     Raises:
         DamagedDataError: If the parts do not fit each other or the labels do not fit the classes.
@@ -78,8 +81,10 @@ class Dataset:
     classes: tuple[str, ...]
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    view: int | None = None
 
     def __post_init__(self) -> None:
+        stored = self.train.inputs.shape[1:]
         for part in ("train", "test"):
             split: Split = getattr(self, part)
             if len(split.inputs) != len(split.labels):
@@ -87,10 +92,10 @@ class Dataset:
                     f"{self.name}: the {part} part has {len(split.inputs)} inputs and {len(split.labels)} "
                     "labels"
                 )
-            if tuple(split.inputs.shape[1:]) != self.input_shape:
+            if split.inputs.shape[1:] != stored:
                 raise DamagedDataError(
                     f"{self.name}: samples of the {part} part have shape {tuple(split.inputs.shape[1:])}, "
-                    f"those of the train part {self.input_shape}"
+                    f"those of the train part {tuple(stored)}"
                 )
             known = np.array([-1, 1]) if self.task == "parity" else np.arange(len(self.classes))
             found = np.unique(split.labels.numpy())
@@ -101,11 +106,20 @@ class Dataset:
                 )
 
     @classmethod
-    def of_images(cls, name: str, train: Split, test: Split, *, classes: tuple[str, ...]) -> Dataset:
+    def of_images(
+        cls, name: str, train: Split, test: Split, *, classes: tuple[str, ...], view: int | None = None
+    ) -> Dataset:
         """Return a classification of images; mean and standard deviation come from its training part."""
         mean, std = channel_statistics(train.inputs.numpy())
         return cls(
-            name=name, train=train, test=test, task="classification", classes=classes, mean=mean, std=std
+            name=name,
+            train=train,
+            test=test,
+            task="classification",
+            classes=classes,
+            mean=mean,
+            std=std,
+            view=view,
         )
 
     @property
@@ -115,12 +129,16 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (C, H, W) or (d,)."""
-        return tuple(self.train.inputs.shape[1:])
+        """Shape of one sample as a network is given it: (C, H, W), the view's where there is one, or (d,)."""
+        shape = tuple(self.train.inputs.shape[1:])
+        return shape if self.view is None else (shape[0], self.view, self.view)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over both parts (type, shape and bytes), classes, task and normalisation; not the name."""
+        """SHA-256 over both parts, classes, task, normalisation and view, but not the name.
+
+        Of a part it holds types, shapes and bytes.
+        """
         return digest_of(
             canonical(
                 {
@@ -130,6 +148,7 @@ class Dataset:
                     "classes": self.classes,
                     "mean": self.mean,
                     "std": self.std,
+                    **({} if self.view is None else {"view": self.view}),
                 }
             )
         )
@@ -141,15 +160,22 @@ class Dataset:
             inputs: (B, C, H, W) uint8 images or (B, d) float32 vectors of this data set, on any device.
 
         Returns:
-            float32 on the device of ``inputs``: images normalised channel by channel, vectors as they are.
+            float32 on the device of ``inputs``: images normalised channel by channel, and their view alone
+            where they are larger than it; vectors as they are.
         """
-        values = inputs.float()
+        values = self._viewed(inputs).float()
         if self.mean is None or self.std is None:
             return values
         shape = (-1, 1, 1)
         mean = values.new_tensor([255 * m for m in self.mean]).reshape(shape)
         std = values.new_tensor([255 * s for s in self.std]).reshape(shape)
         return (values - mean) / std
+
+    def _viewed(self, images: torch.Tensor) -> torch.Tensor:
+        if self.view is None:
+            return images
+        top, left = (max(0, round((side - self.view) / 2)) for side in images.shape[2:])
+        return images[:, :, top : top + self.view, left : left + self.view]
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -168,8 +194,9 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tu
         raise DamagedDataError(f"images of shape {images.shape} have no mean, expected at least one pixel")
     channels = images.shape[1]
     counts = np.zeros((channels, 256), dtype=np.int64)
-    for start in range(0, len(images), _BLOCK):
-        block = images[start : start + _BLOCK]
+    at_once = max(1, _BLOCK // math.prod(images.shape[2:]))
+    for start in range(0, len(images), at_once):
+        block = images[start : start + at_once]
         for c in range(channels):
             counts[c] += np.bincount(block[:, c].ravel(), minlength=256)
     mean, std = [], []

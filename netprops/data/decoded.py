@@ -1,13 +1,15 @@
 """Decoded copies of image archives: uint8 arrays on disk, published whole and checked at every load.
 
-Words: the *fingerprint* says which archive a copy is of, without reading it (path, sizes, times); the
-*sidecar* is the sealed document beside the arrays that holds the data set's digest.
+Words: the *fingerprint* says which archive a copy is of, without reading it (path, sizes, times), and how it
+was decoded; the *sidecar* is the sealed document beside the arrays that holds the data set's digest; to
+*place* images is to write them where they will be kept, so that they need not fit into memory.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -17,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from netprops import durable
 from netprops.data import Dataset, Request, Split
-from netprops.errors import DamagedDataError, DamagedEntryError
+from netprops.errors import DamagedDataError, DamagedEntryError, UsageError
 
 log = logging.getLogger("netprops")
 
@@ -29,24 +32,33 @@ READER_VERSION = 1
 
 FOLDER = "images"
 SIDECAR = "dataset.json"
-_ARRAYS = ("train-inputs", "train-labels", "test-inputs", "test-labels")
+TRAIN, TEST = "train-inputs", "test-inputs"
+_ARRAYS = (TRAIN, "train-labels", TEST, "test-labels")
+_LARGE = 10**9  # bytes from which on it is said that a copy is being checked, at about 1 GB a second
+
+Place = Callable[[str, tuple[int, ...]], NDArray[np.uint8]]
+"""Returns a new uint8 array of a shape for :data:`TRAIN` or :data:`TEST`."""
 
 
-def kept(archive: Path, request: Request, decode: Callable[[], Dataset]) -> Dataset:
+def kept(archive: Path, request: Request, decode: Callable[[Place], Dataset], *how: int) -> Dataset:
     """Return an archive's data set from its decoded copy, which is made if it is not there.
 
     Args:
         archive: The folder or tar.
         request: For its ``cache_root``: copies lie in ``images/<hex>/`` below it. None keeps no copy.
-        decode: Makes the data set.
+        decode: Makes the data set; it is given where to get the arrays of its images.
+        how: Numbers that tell this way of decoding from others of the same archive.
 
     Returns:
         The data set, its arrays mapped from the copy. A damaged copy is removed, with a warning, and made
         anew; of several processes that want one copy at once, one decodes.
+
+    Raises:
+        UsageError: If the disk has no room for the copy.
     """
     if request.cache_root is None:
-        return decode()
-    copy = request.cache_root / FOLDER / fingerprint(archive)
+        return decode(lambda name, shape: np.empty(shape, dtype=np.uint8))
+    copy = request.cache_root / FOLDER / fingerprint(archive, *how)
     dataset = _read(copy, request)
     if dataset is not None:
         return dataset
@@ -57,36 +69,31 @@ def kept(archive: Path, request: Request, decode: Callable[[], Dataset]) -> Data
             return dataset
         for rest in copy.parent.glob(f"{copy.name}.*{durable.PART}"):  # of a process that was killed
             shutil.rmtree(rest, ignore_errors=True)
-        _publish(decode(), copy)
+        _publish(decode, copy)
     dataset = _read(copy, request)
     if dataset is None:
         raise DamagedDataError(f"{copy} was damaged as soon as it was written; check the disk")
     return dataset
 
 
-def fingerprint(archive: Path) -> str:
-    """Return 64 hex digits that change when an archive, or a file of a folder, is replaced."""
+def fingerprint(archive: Path, *how: int) -> str:
+    """Return 64 hex digits that change when an archive, or a file of a folder, is replaced.
+
+    Args:
+        archive: The folder or tar.
+        how: As for :func:`kept`.
+    """
     files = sorted(p for p in archive.rglob("*") if p.is_file()) if archive.is_dir() else [archive]
     stats = [(p.relative_to(archive).as_posix(), p.stat()) for p in files]
     known = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    return durable.digest_of(durable.canonical([READER_VERSION, str(archive.resolve()), known]))
+    return durable.digest_of(durable.canonical([READER_VERSION, str(archive.resolve()), known, *how]))
 
 
-def _publish(dataset: Dataset, copy: Path) -> None:
+def _publish(decode: Callable[[Place], Dataset], copy: Path) -> None:
     part = copy.with_name(f"{copy.name}.{os.getpid()}-{secrets.token_hex(4)}{durable.PART}")
     part.mkdir()
     try:
-        tensors = (dataset.train.inputs, dataset.train.labels, dataset.test.inputs, dataset.test.labels)
-        for name, tensor in zip(_ARRAYS, tensors, strict=True):
-            np.save(part / f"{name}.npy", tensor.numpy(), allow_pickle=False)
-            durable.sync_file(part / f"{name}.npy")
-        sidecar = {
-            "digest": dataset.digest,
-            "classes": dataset.classes,
-            "mean": dataset.mean,
-            "std": dataset.std,
-        }
-        durable.write(part / SIDECAR, durable.sealed(sidecar))
+        _write(decode, part)
         part.rename(copy)
         durable.sync_folder(copy.parent)
     except OSError as error:
@@ -96,6 +103,47 @@ def _publish(dataset: Dataset, copy: Path) -> None:
     finally:
         with suppress(FileNotFoundError):
             shutil.rmtree(part)
+
+
+def _write(decode: Callable[[Place], Dataset], folder: Path) -> None:
+    """Decode into a folder: images where they are kept, the rest beside them, and the sidecar."""
+    placed: dict[str, NDArray[np.uint8]] = {}
+
+    def place(name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        free, needed = shutil.disk_usage(folder).free, math.prod(shape)
+        if free < needed:  # a file that is mapped into memory kills the process where its disk is full
+            raise UsageError(
+                f"the disk of {folder.parent} has {free / 1e6:,.0f} MB free, expected {needed / 1e6:,.0f} MB "
+                "for decoded images; choose another folder with --netprops-cache or NETPROPS_CACHE"
+            )
+        placed[name] = np.lib.format.open_memmap(
+            folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape
+        )
+        return placed[name]
+
+    dataset = decode(place)
+    tensors = (dataset.train.inputs, dataset.train.labels, dataset.test.inputs, dataset.test.labels)
+    for name, tensor in zip(_ARRAYS, tensors, strict=True):
+        file, array = folder / f"{name}.npy", tensor.numpy()
+        mapped = placed.get(name)
+        if (
+            isinstance(mapped, np.memmap)
+            and mapped.shape == array.shape
+            and np.may_share_memory(mapped, array)
+        ):
+            mapped.flush()
+        else:
+            file.unlink(missing_ok=True)  # a decoder may have placed images and returned others
+            np.save(file, array, allow_pickle=False)
+        durable.sync_file(file)
+    sidecar = {
+        "digest": dataset.digest,
+        "classes": dataset.classes,
+        "mean": dataset.mean,
+        "std": dataset.std,
+        "view": dataset.view,
+    }
+    durable.write(folder / SIDECAR, durable.sealed(sidecar))
 
 
 def _read(copy: Path, request: Request) -> Dataset | None:
@@ -113,7 +161,11 @@ def _read(copy: Path, request: Request) -> Dataset | None:
             classes=tuple(facts["classes"]),
             mean=tuple(facts["mean"]),
             std=tuple(facts["std"]),
+            view=facts.get("view"),
         )
+        size = dataset.train.inputs.nbytes + dataset.test.inputs.nbytes
+        if size > _LARGE:
+            log.info("%s: checking the %.0f GB of its decoded copy", request.name, size / 1e9)
         if dataset.digest != facts["digest"]:
             raise DamagedDataError(f"its digest is {dataset.digest}, expected {facts['digest']}")
     except (OSError, ValueError, EOFError, DamagedDataError, DamagedEntryError) as error:

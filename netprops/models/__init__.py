@@ -1,8 +1,9 @@
 """Architectures: a registry by name; every network says where its last hidden representation is.
 
 Words: the *width factor* is what a family varies (units of a hidden layer for ``fc5``, n of WRN28-n for
-``wrn28``); the *features* are the last hidden representation, N samples × W units; the *readout* is the
-linear layer that turns them into outputs. Importing this package imports no torch; :func:`build` imports the
+``wrn28``, channels of the first convolution for ``densenet40``, c of ResNet50×c for ``resnet50``); the
+*features* are the last hidden representation, N samples × W units; the *readout* is the linear layer that
+turns them into outputs. Importing this package imports no torch; :func:`build` imports the
 file of the architecture that it builds.
 """
 
@@ -20,7 +21,12 @@ from netprops.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-_HOMES = {"fc5": "netprops.models.fc5", "wrn28": "netprops.models.wrn28"}
+_HOMES = {
+    "densenet40": "netprops.models.densenet40",
+    "fc5": "netprops.models.fc5",
+    "resnet50": "netprops.models.resnet50",
+    "wrn28": "netprops.models.wrn28",
+}
 _REGISTRY: dict[str, Callable[..., Any]] = {}
 
 Architecture = TypeVar("Architecture", bound=Callable[..., Any])

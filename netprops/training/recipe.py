@@ -25,11 +25,21 @@ class Augmentation(Frozen):
         crop: Pixels of padding on every side before a random crop of the original size; 0 for none.
         flip: Whether to mirror left and right with probability 1/2.
         padding: How the border is filled.
+        resized_crop: Side in pixels of a random resized crop: a box of 8% to 100% of the area and of aspect
+            3/4 to 4/3 at a random place, resized to a square of this side before anything else; 0 for none.
+            Test images are whole, or their centre, as the data set has it (``Dataset.view``).
     """
 
     crop: int = Field(default=0, ge=0)
     flip: bool = False
     padding: Literal["reflect", "zeros"] = "reflect"
+    resized_crop: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Augmentation:
+        if self.crop and self.resized_crop:
+            raise ValueError("crop and resized_crop are two ways to cut; an augmentation has one of them")
+        return self
 
 
 class Recipe(Frozen):
@@ -56,6 +66,10 @@ class Recipe(Frozen):
         precision: ``"float32"``, ``"float64"``, or ``"bf16"`` (autocast on CUDA; float32 on a CPU).
         snapshots: Epochs after which the weights are kept; the last epoch is always kept.
         drop_last: Whether to drop the last incomplete batch of an epoch.
+        accumulate: Micro-batches a step: so many parts of the batch pass through the network one after
+            another, for a GPU that cannot hold all of it. The gradient is the mean over the whole batch.
+            Batch norm sees each micro-batch by itself, and its running statistics move with each. It must
+            divide the batch.
     """
 
     epochs: int = Field(ge=1)
@@ -75,6 +89,7 @@ class Recipe(Frozen):
     precision: Literal["float32", "float64", "bf16"] = "float32"
     snapshots: tuple[int, ...] = ()
     drop_last: bool = False
+    accumulate: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -85,7 +100,19 @@ class Recipe(Frozen):
             raise ValueError(f"snapshots at epochs {late} lie outside 0..{self.epochs}")
         if self.schedule == "step" and not self.milestones:
             raise ValueError("schedule 'step' needs milestones")
+        if self.batch % self.accumulate:
+            raise ValueError(f"a batch of {self.batch} has no {self.accumulate} equal micro-batches")
         return self
+
+    @property
+    def alone(self) -> str | None:
+        """What of it a network needs a training of its own for, or None if several can train as one stack."""
+        augmentation = self.augmentation
+        if augmentation.crop or augmentation.flip or augmentation.resized_crop:
+            return "augmentation"
+        if self.accumulate > 1:
+            return "accumulation"
+        return "bf16" if self.precision == "bf16" else None
 
     def changed(self, **changes: Any) -> Recipe:
         """Return the recipe with some fields replaced, validated anew."""

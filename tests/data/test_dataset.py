@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.functional import center_crop
 
 from netprops.data import Dataset, Split
 from netprops.data.dataset import channel_statistics
@@ -15,7 +16,7 @@ def split(n=10, seed=0, classes=3, shape=(2, 4, 4)):
 
 def dataset(**changes):
     parts = {"train": split(), "test": split(6, seed=1), "classes": ("a", "b", "c"), **changes}
-    return Dataset.of_images("random", parts["train"], parts["test"], classes=parts["classes"])
+    return Dataset.of_images("random", **parts)
 
 
 def test_prepared_training_images_have_mean_0_and_variance_1_in_each_channel():
@@ -40,6 +41,25 @@ def test_vectors_are_prepared_as_they_are():
     assert torch.equal(data.prepare(part.inputs), part.inputs)
     assert data.outputs == 1
     assert data.input_shape == (3,)
+
+
+@pytest.mark.parametrize(("shape", "top", "left"), [((2, 8, 8), 2, 2), ((2, 9, 13), 2, 4), ((2, 4, 4), 0, 0)])
+def test_a_network_is_given_the_view_that_torchvisions_centre_crop_gives(shape, top, left):
+    data = dataset(train=split(shape=shape), test=split(6, shape=shape), view=4)
+    assert data.input_shape == (2, 4, 4)
+    images = data.test.inputs
+    torch.testing.assert_close(data.prepare(images), data.prepare(center_crop(images, [4, 4])))
+    torch.testing.assert_close(
+        data.prepare(images), data.prepare(images[:, :, top : top + 4, left : left + 4].clone())
+    )
+    assert data.prepare(images[:, :, :3, :3]).shape == (6, 2, 3, 3)
+
+
+def test_statistics_are_those_of_whole_images_in_any_number_of_blocks(monkeypatch):
+    whole = dataset(train=split(shape=(2, 8, 8)), test=split(6, shape=(2, 8, 8)))
+    monkeypatch.setattr("netprops.data.dataset._BLOCK", 100)
+    viewed = dataset(train=split(shape=(2, 8, 8)), test=split(6, shape=(2, 8, 8)), view=2)
+    assert (viewed.mean, viewed.std) == (whole.mean, whole.std)
 
 
 def test_statistics_are_exact_where_the_sums_need_more_than_64_bits():
@@ -81,6 +101,7 @@ def test_the_digest_shows_every_change_and_nothing_else():
         ),
         "the parts": dataset(train=test, test=train),
         "a class": dataset(classes=("a", "b", "d")),
+        "the view": dataset(view=2),
     }
     digests = {name: other.digest for name, other in others.items()}
     assert len({one.digest, *digests.values()}) == 1 + len(others), digests
@@ -92,6 +113,7 @@ def test_the_digest_shows_every_change_and_nothing_else():
         ({"classes": ("a", "b")}, r"the train part has labels \[0, 1, 2\], expected only \[0, 1\]"),
         ({"test": split(shape=(2, 3, 4))}, r"of the test part have shape \(2, 3, 4\), .* \(2, 4, 4\)"),
         ({"test": Split(split().inputs, split(6).labels)}, "the test part has 10 inputs and 6 labels"),
+        ({"test": split(shape=(2, 4, 3)), "view": 2}, r"of the test part have shape \(2, 4, 3\)"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes, words):

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from netprops.data import Dataset, Request, Split, decoded
 from netprops.data.decoded import FOLDER, fingerprint, kept
-from netprops.errors import DamagedDataError
+from netprops.errors import DamagedDataError, UsageError
 
 
 def dataset(seed=0):
@@ -27,7 +27,7 @@ class Decoder:
     def __init__(self, seed=0):
         self.times, self.seed = 0, seed
 
-    def __call__(self):
+    def __call__(self, place):
         self.times += 1
         return dataset(self.seed)
 
@@ -138,7 +138,7 @@ def test_what_a_killed_process_left_is_cleared_and_a_failed_decoding_leaves_noth
     rest.mkdir(parents=True)
     (rest / "train-inputs.npy").write_bytes(b"half")
 
-    def fails():
+    def fails(place):
         raise DamagedDataError("cut off")
 
     with pytest.raises(DamagedDataError, match="cut off"):
@@ -155,7 +155,7 @@ def test_a_copy_that_somebody_else_published_meanwhile_is_taken(archive, request
     aside = tmp_path / "aside"
     copy.rename(aside)
 
-    def slow():
+    def slow(place):
         shutil.copytree(aside, copy)
         return dataset()
 
@@ -183,3 +183,66 @@ def test_who_waited_for_the_lock_takes_the_copy_made_meanwhile(archive, request_
         shutil.copytree(aside, copy)
     waiting.join()
     assert decode.times == 0
+
+
+class Placer(Decoder):
+    """Writes its images where they will be kept, or returns others than it has placed."""
+
+    def __init__(self, *, replaces=False):
+        super().__init__()
+        self.replaces = replaces
+
+    def __call__(self, place):
+        made = super().__call__(place)
+        parts = []
+        for name, part in ((decoded.TRAIN, made.train), (decoded.TEST, made.test)):
+            shape = (len(part), 3, 4, 4) if self.replaces else tuple(part.inputs.shape)
+            array = place(name, shape)
+            array[:] = part.inputs.numpy()
+            parts.append(
+                Split.of_arrays(array[:, :1].copy() if self.replaces else array, part.labels.numpy())
+            )
+        return Dataset.of_images("x", *parts, classes=made.classes, view=2)
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_images_that_were_placed_are_kept_as_they_are(archive, request_, replaces):
+    for _ in range(2):
+        data = kept(archive, request_, Placer(replaces=replaces))
+        assert torch.equal(data.train.inputs, dataset().train.inputs)
+        assert torch.equal(data.test.inputs, dataset().test.inputs)
+        assert data.view == 2
+    assert sorted(file.name for file in copies(request_)[0].iterdir()) == FILES
+
+
+def test_placed_images_are_written_once(archive, request_, monkeypatch):
+    saved, save = [], np.save
+
+    def noted(file, array, **more):
+        saved.append(file.stem)
+        save(file, array, **more)
+
+    monkeypatch.setattr(decoded.np, "save", noted)
+    kept(archive, request_, Placer())
+    assert saved == ["train-labels", "test-labels"]
+
+
+def test_a_disk_without_room_is_said_before_anything_is_decoded(archive, request_, monkeypatch):
+    monkeypatch.setattr(decoded.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
+    with pytest.raises(UsageError, match=r"has 0 MB free, expected 0 MB for decoded images; choose another"):
+        kept(archive, request_, Placer())
+    assert copies(request_) == []
+
+
+def test_another_way_of_decoding_has_a_copy_of_its_own(archive, request_):
+    for how in ((), (256, 224), (256, 200), ()):
+        kept(archive, request_, Decoder(), *how)
+    assert len(copies(request_)) == 3
+    assert fingerprint(archive) != fingerprint(archive, 256)
+
+
+def test_the_check_of_a_large_copy_is_announced(archive, request_, monkeypatch, caplog):
+    monkeypatch.setattr(decoded, "_LARGE", 0)
+    with caplog.at_level(logging.INFO, logger="netprops"):
+        kept(archive, request_, Decoder())
+    assert "imagefolder:a.tar: checking the 0 GB of its decoded copy" in caplog.text

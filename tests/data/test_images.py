@@ -4,10 +4,12 @@ import tarfile
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision import transforms
 
-from netprops.data import load
-from netprops.errors import DamagedDataError
+from netprops.data import images, load
+from netprops.errors import DamagedDataError, MissingDataError
 
 CLASSES = ("ant", "bee", "cow")
 
@@ -169,3 +171,77 @@ def test_cifar10_as_jpeg_must_be_whole(tmp_path):
     tar(tmp_path / "cifar10-jpeg.tar", files())
     with pytest.raises(DamagedDataError, match="9 training and 6 test images of 3 classes, expected 50,000"):
         load("cifar10jpeg", tmp_path)
+
+
+def photographs():
+    """The files of an archive whose images have sizes of their own."""
+    sizes = [(300, 260), (256, 400), (40, 70), (513, 257)]
+    return {name: picture(i, size=sizes[i % 4]) for i, name in enumerate(files())}
+
+
+def test_photographs_of_any_size_are_the_squares_of_torchvisions_evaluation(tmp_path):
+    content = photographs()
+    path = folder(tmp_path / "a", content)
+    data = load("imagefolder256:a", path.parent, cache_root=tmp_path / "cache")
+    assert data.train.inputs.shape == (9, 3, 256, 256)
+    assert data.input_shape == (3, 224, 224)
+    standard = transforms.Compose(
+        [transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()]
+    )
+    for split, part in (("train", data.train), ("test", data.test)):
+        names = sorted(name for name in content if name.startswith(split))
+        expected = torch.stack([standard(Image.open(path / name)) for name in names])
+        assert torch.equal(data.prepare(part.inputs), data.prepare(expected))
+    again = load("imagefolder256:a", path.parent, cache_root=tmp_path / "cache")
+    assert (again.digest, again.view) == (data.digest, 224)
+
+
+def test_grey_photographs_have_three_channels(tmp_path):
+    data = load(f"imagefolder256:{folder(tmp_path / 'grey', files(mode='L'))}", None)
+    assert data.train.inputs.shape == (9, 3, 256, 256)
+
+
+def test_one_archive_has_a_copy_for_each_way_of_decoding_it(tmp_path):
+    root = folder(tmp_path / "a", files()).parent
+    shapes = [
+        load(f"{name}:a", root, cache_root=tmp_path / "cache").input_shape
+        for name in ("imagefolder", "imagefolder256", "imagefolder")
+    ]
+    assert shapes == [(3, 5, 6), (3, 224, 224), (3, 5, 6)]
+
+
+def test_sizes_that_differ_are_refused_with_the_way_out(tmp_path):
+    with pytest.raises(DamagedDataError, match="resize them first or name the data set imagefolder256:PATH"):
+        load(damaged(photographs(), tmp_path), None)
+
+
+def test_imagenet_must_be_whole(tmp_path, monkeypatch):
+    folder(tmp_path / "imagenet", files(test="val"))
+    with pytest.raises(
+        DamagedDataError, match=r"9 training and 6 test images of 3 classes, expected 1,281,167"
+    ):
+        load("imagenet", tmp_path)
+    monkeypatch.setitem(images._COUNTS, "imagenet", (9, 6, 3))
+    assert load("imagenet", tmp_path).input_shape == (3, 224, 224)
+
+
+def test_imagenet_that_is_not_there_is_one_sentence(tmp_path):
+    for root, where in ((None, "no data root is set"), (tmp_path, f"looked for {tmp_path / 'imagenet'}")):
+        with pytest.raises(MissingDataError) as said:
+            load("imagenet", root)
+        assert where in str(said.value)
+        assert "150 GB, and 262 GB for its decoded copy" in str(said.value)
+
+
+def test_exif_data_that_is_cut_off_hurts_nobody(tmp_path):
+    """PIL warns of it, and here warnings are errors."""
+    stream = io.BytesIO()
+    cut_off = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01"
+    Image.fromarray(np.zeros((5, 6, 3), dtype=np.uint8)).save(stream, "JPEG", exif=cut_off)
+    data = stream.getvalue()
+    header = data.index(b"\xff\xe0")  # without the JFIF header, PIL looks for the resolution in the EXIF data
+    length = int.from_bytes(data[header + 2 : header + 4], "big")
+    content = {**files(), "train/ant/000.png": data[:header] + data[header + 2 + length :]}
+    with pytest.warns(UserWarning, match="Corrupt EXIF data"):
+        Image.open(io.BytesIO(content["train/ant/000.png"]))
+    assert len(load(damaged(content, tmp_path), None).train) == 9

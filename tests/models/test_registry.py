@@ -12,7 +12,7 @@ from netprops.errors import UsageError
 def test_names_are_sorted_and_import_no_torch():
     code = "import sys, netprops.models as m; print(m.names(), 'torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "('fc5', 'wrn28') False"
+    assert said.strip() == "('densenet40', 'fc5', 'resnet50', 'wrn28') False"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_name_is_given_once(registered, name):
     ("name", "changes", "words"),
     [
         ("fc6", {}, "architecture 'fc6' is not known; did you mean 'fc5'"),
-        ("zzz", {}, "architecture 'zzz' is not known; it is one of fc5, wrn28"),
+        ("zzz", {}, "architecture 'zzz' is not known; it is one of densenet40, fc5, resnet50, wrn28"),
         ("fc5", {"width": 0}, "the width is 0, expected a positive finite number"),
         ("fc5", {"width": float("nan")}, "the width is nan"),
         ("fc5", {"width": 3.5}, "3.5 units, expected a whole number"),
@@ -58,6 +58,14 @@ def test_a_name_is_given_once(registered, name):
         ("wrn28", {"width": 1}, r"samples of shape \(10,\), expected images"),
         ("wrn28", {"width": 1, "inputs": (2, 8, 8)}, "1 or 3 channels"),
         ("wrn28", {"width": 1, "inputs": (1, 8, 7)}, "at least 8×8 pixels"),
+        ("wrn28", {"width": 1, "inputs": (1, 8, 8), "widened": "none"}, "'none', expected 'all' or 'last'"),
+        ("wrn28", {"width": 1 / 128, "inputs": (1, 8, 8), "widened": "last"}, "channels in the last block"),
+        ("densenet40", {"width": 3}, "the width is 3 channels, expected an even number of at least 2"),
+        ("densenet40", {"width": 0.5}, "expected an even number"),
+        ("densenet40", {"width": 8, "inputs": (3, 7, 8)}, "densenet40: samples of shape"),
+        ("densenet40", {"width": 8, "inputs": (3, 8, 8), "bottleneck": -1}, "a bottleneck of -1 channels"),
+        ("resnet50", {"width": 0.3, "inputs": (3, 64, 64)}, "gives 19.2 channels in the first group"),
+        ("resnet50", {"width": 1, "inputs": (3, 31, 64)}, "at least 32×32 pixels"),
     ],
 )
 def test_what_cannot_be_built_is_said(name, changes, words):
@@ -65,18 +73,27 @@ def test_what_cannot_be_built_is_said(name, changes, words):
         models.build(name, **{"width": 8, "inputs": (10,), "outputs": 1, **changes})
 
 
-@pytest.mark.parametrize(("name", "width", "inputs"), [("fc5", 8, (10,)), ("wrn28", 0.25, (1, 8, 8))])
+EACH = [
+    ("fc5", 8, (10,)),
+    ("wrn28", 0.25, (1, 8, 8)),
+    ("densenet40", 4, (1, 8, 8)),
+    ("resnet50", 1 / 16, (3, 32, 32)),
+]
+
+
+@pytest.mark.parametrize(("name", "width", "inputs"), EACH)
 def test_weights_follow_from_the_seed_of_torch_alone(name, width, inputs):
     def weights(seed):
         torch.manual_seed(seed)
-        return models.build(name, width=width, inputs=inputs, outputs=2).state_dict()
+        network = models.build(name, width=width, inputs=inputs, outputs=2)
+        return {**network.state_dict(), "readout": network.get_submodule(network.readout_layer).weight}
 
     first, again, other = weights(1), weights(1), weights(2)
     assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["readout.weight"], other["readout.weight"])
+    assert not torch.equal(first["readout"], other["readout"])
 
 
-@pytest.mark.parametrize(("name", "width", "inputs"), [("fc5", 8, (10,)), ("wrn28", 0.25, (1, 8, 8))])
+@pytest.mark.parametrize(("name", "width", "inputs"), EACH)
 def test_the_readout_reads_the_features(name, width, inputs):
     network = models.build(name, width=width, inputs=inputs, outputs=3).eval()
     seen = []

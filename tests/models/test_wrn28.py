@@ -127,3 +127,45 @@ def test_initialisation_is_the_stated_one():
             assert module.weight.std() > 0.1  # uniform has 0.29; ones would have 0
         if isinstance(module, nn.BatchNorm2d | nn.Linear):
             assert not module.bias.any()
+
+
+def t_shaped_parameters(n, channels_in, outputs):
+    """WRN28-1 without its last block and readout, and that block from 64 channels to 64n."""
+    before, after = 64, int(64 * n)
+    plain = parameters(1, channels_in, outputs) - 2 * before - before * outputs
+    plain -= 2 * before + 9 * before * before + 2 * before + 9 * before * before
+    wide = 2 * before + 9 * before * after + 2 * after + 9 * after * after
+    return plain + wide + (before * after if before != after else 0) + 2 * after + after * outputs
+
+
+@pytest.mark.parametrize("n", [1 / 4, 1, 2, 4, 8, 16])
+def test_a_t_shaped_network_is_wide_in_its_last_block_alone(n):
+    with torch.device("meta"):
+        network = build("wrn28", width=n, inputs=(3, 32, 32), outputs=10, widened="last")
+        plain = build("wrn28", width=1, inputs=(3, 32, 32), outputs=10)
+        assert network(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+    assert network.feature_width == 64 * n
+    assert sum(p.numel() for p in network.parameters()) == t_shaped_parameters(n, 3, 10)
+    shapes, expected = ({k: v.shape for k, v in m.state_dict().items()} for m in (network, plain))
+    differing = {name for name in shapes if shapes[name] != expected.get(name)}
+    wide = ("groups.2.3.", "norm.", "readout.weight")
+    assert all(name.startswith(wide) for name in differing)
+    assert bool(differing) == (n != 1)
+
+
+def test_a_t_shaped_network_of_factor_one_has_the_weights_of_the_plain_one():
+    drawn = []
+    for widened in ("all", "last"):
+        torch.manual_seed(0)
+        drawn.append(build("wrn28", width=1, inputs=(1, 8, 8), outputs=10, widened=widened).state_dict())
+    assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in drawn[0] | drawn[1])
+
+
+def test_a_t_shaped_network_gives_the_outputs_of_the_definition():
+    torch.manual_seed(0)
+    network = build("wrn28", width=2, inputs=(1, 8, 8), outputs=5, widened="last")
+    with torch.no_grad():
+        network(torch.randn(16, 1, 8, 8))
+        network.eval()
+        images = torch.randn(4, 1, 8, 8)
+        torch.testing.assert_close(network(images), reference(network, images)[1])

@@ -3,9 +3,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.v2 import functional
 
 from netprops.errors import UsageError
-from netprops.training.augment import augment
+from netprops.training.augment import augment, draw_boxes, resized_crop
 from netprops.training.recipe import Augmentation
 
 
@@ -89,3 +92,65 @@ def test_what_cannot_be_augmented_is_said():
         augment(torch.zeros(3, 10), Augmentation(flip=True), seeded())
     with pytest.raises(UsageError, match="5 pixels cannot be reflected in images of 5×7, expected at most 4"):
         augment(images(), Augmentation(crop=5), seeded())
+
+
+@given(
+    H=st.integers(5, 40),
+    W=st.integers(5, 40),
+    size=st.integers(1, 50),
+    seed=st.integers(0, 1000),
+    dtype=st.sampled_from([torch.uint8, torch.float32, torch.float64]),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_resized_crop_is_torchvisions_of_the_same_boxes(H, W, size, seed, dtype):
+    batch = torch.randint(0, 256, (4, 2, H, W), generator=seeded(seed)).to(dtype)
+    result = resized_crop(batch, size, seeded(seed))
+    boxes = torch.stack(draw_boxes(4, H, W, seeded(seed)), dim=1).tolist()
+    assert result.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
+    for image, (top, left, h, w), after in zip(batch.double(), boxes, result.double(), strict=True):
+        expected = functional.resized_crop(image, top, left, h, w, [size, size], antialias=True)
+        torch.testing.assert_close(after, expected, atol=2e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("H", "W"), [(48, 64), (32, 32), (10, 90), (90, 10)])
+def test_boxes_are_distributed_as_torchvisions(H, W):
+    """Means of place and size, and of their products, over 4,000 boxes: within five standard errors."""
+    ours = torch.stack(draw_boxes(4000, H, W, seeded()), dim=1).double()
+    image = torch.empty(1, H, W)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        params = (RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(4000))
+        theirs = torch.tensor(list(params)).double()
+    for boxes in (ours, theirs):
+        assert (boxes[:, :2] >= 0).all()
+        assert (boxes[:, 2:] >= 1).all()
+        assert (boxes[:, 0] + boxes[:, 2] <= H).all()
+        assert (boxes[:, 1] + boxes[:, 3] <= W).all()
+    moments = [torch.cat([b, b[:, :, None].mul(b[:, None]).flatten(1)], dim=1) for b in (ours, theirs)]
+    error = sum(m.var(0) / 4000 for m in moments).sqrt()
+    assert ((moments[0].mean(0) - moments[1].mean(0)).abs() <= 5 * error + 1e-9).all()
+
+
+def test_a_resized_crop_leaves_a_constant_image_constant_and_shifts_with_its_values():
+    assert torch.allclose(resized_crop(torch.full((3, 1, 9, 7), 5.0), 12, seeded()), torch.tensor(5.0))
+    batch = images()
+    moved = resized_crop(2 * batch + 3, 4, seeded())
+    torch.testing.assert_close(moved, 2 * resized_crop(batch, 4, seeded()) + 3)
+
+
+def test_resized_crops_are_reproducible_differ_between_images_and_draw_from_no_other_generator():
+    batch = images(B=1).expand(20, -1, -1, -1)
+    kept, state = batch.clone(), torch.get_rng_state()
+    first, again, other = (resized_crop(batch, 4, seeded(s)) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert len(first.flatten(1).unique(dim=0)) > 10
+    assert torch.equal(batch, kept)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_resized_crop_needs_images_and_stands_alone():
+    with pytest.raises(UsageError, match=r"a batch to crop has shape \(3, 10\), expected images"):
+        resized_crop(torch.zeros(3, 10), 4, seeded())
+    with pytest.raises(ValidationError, match="crop and resized_crop are two ways to cut"):
+        Augmentation(crop=4, resized_crop=24)

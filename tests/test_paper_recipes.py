@@ -1,0 +1,186 @@
+"""Every recipe of the paper scale, without its data and without a GPU.
+
+Each network is built at its real size on the meta device; a training of the narrowest takes a step of its own
+recipe, with only batch and epochs made smaller, on a few random samples of the data set's shape.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from netprops import models
+from netprops.content import families
+from netprops.data import Dataset, Split
+from netprops.training.loop import train
+from netprops.training.optimizers import learning_rate
+
+PAPER = [family for family in families("paper") if not family.planted]
+NETWORKS = [
+    pytest.param(family, width, variant, id=f"{family.id}-{variant or 'plain recipe'}-w{width:g}")
+    for family in PAPER
+    for variant in (None, *(name for name, one in family.variants.items() if one.kwargs))
+    for width in (family.widths if variant is None else family.variants[variant].widths)
+]
+SHAPES = {"pmnist": ((10,), 1), "cifar10": ((3, 32, 32), 10), "cifar100": ((3, 32, 32), 100)}
+SHAPES["imagenet"] = ((3, 224, 224), 1000)
+"""What a network of each data set is given, and its outputs."""
+STORED = {"imagenet": (3, 256, 256)}
+TRAINING_SAMPLES = {"pmnist": 10_000, "cifar10": 50_000, "cifar100": 50_000, "imagenet": 1_281_167}
+
+PUBLISHED = {
+    ("resnet50", 1, 1000): 25_557_032,  # torchvision.models.ResNet50_Weights
+    ("wrn28", 2, 10): 1_467_610,  # the network of the semi-supervised benchmarks
+}
+WIDTHS = {
+    "fc5": lambda factor, **kwargs: factor,
+    "wrn28": lambda factor, **kwargs: 64 * factor,
+    "densenet40": lambda factor, bottleneck=0: bottleneck or 5.5 * factor,
+    "resnet50": lambda factor, **kwargs: 2048 * factor,
+}
+"""Width of the last hidden representation, as the papers give it."""
+
+
+def conv(before, after, size):
+    return before * after * size * size
+
+
+def fc5(factor, inputs, outputs):
+    return inputs[0] * factor + factor + 3 * (factor * factor + factor) + factor * outputs + outputs
+
+
+def wrn28(factor, inputs, outputs, widened="all"):
+    """Blocks of two 3x3 convolutions and their BNs, a 1x1 shortcut where the shape changes."""
+    n = factor if widened == "all" else 1
+    channels = int(16 * min(1, n))
+    count = conv(inputs[0], channels, 3)
+    for group, base in enumerate((16, 32, 64)):
+        for block in range(4):
+            after = int(base * (factor if (group, block) == (2, 3) else n))
+            count += 2 * channels + conv(channels, after, 3) + 2 * after + conv(after, after, 3)
+            changes = channels != after or (group > 0 and block == 0)
+            count += conv(channels, after, 1) if changes else 0
+            channels = after
+    return count + 2 * channels + channels * outputs + outputs
+
+
+def densenet40(factor, inputs, outputs, bottleneck=0):
+    """With c channels at first: blocks end at 4c, 5c and 5.5c, transitions lead to 2c and 2.5c."""
+    c, k = int(factor), int(factor) // 2
+    count = conv(inputs[0], c, 3) + 2 * c
+    for start in (c, 2 * c, 5 * c // 2):
+        for before in range(start, start + 6 * k, k):
+            count += 2 * before + conv(before, 4 * k, 1) + 2 * 4 * k + conv(4 * k, k, 3)
+    for before in (4 * c, 5 * c):
+        count += 2 * before + conv(before, before // 2, 1)
+    last = 11 * c // 2
+    count += 2 * last
+    if bottleneck:
+        count += conv(last, bottleneck, 1) + 2 * bottleneck
+    return count + (bottleneck or last) * outputs + outputs
+
+
+def resnet50(factor, inputs, outputs):
+    """Blocks of 1x1, 3x3 and 1x1 convolutions and their BNs; the stem keeps its 64 channels."""
+    count, channels = conv(inputs[0], 64, 7) + 2 * 64, 64
+    for base, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        inner, outer = int(base * factor), int(4 * base * factor)
+        for block in range(blocks):
+            count += conv(channels, inner, 1) + conv(inner, inner, 3) + conv(inner, outer, 1)
+            count += 2 * (inner + inner + outer)
+            if block == 0 and (channels != outer or base > 64):
+                count += conv(channels, outer, 1) + 2 * outer
+            channels = outer
+    return count + channels * outputs + outputs
+
+
+PARAMETERS = {"fc5": fc5, "wrn28": wrn28, "densenet40": densenet40, "resnet50": resnet50}
+
+
+def test_every_family_is_known_here():
+    """A new architecture or data set of the paper scale needs its formula and its shape in this file."""
+    assert {family.architecture for family in PAPER} <= PARAMETERS.keys()
+    assert {family.data for family in PAPER} <= SHAPES.keys()
+
+
+@pytest.mark.parametrize(("family", "width", "variant"), NETWORKS)
+def test_each_network_has_its_real_size(family, width, variant):
+    inputs, outputs = SHAPES[family.data]
+    kwargs = {**family.kwargs, **(family.variants[variant].kwargs if variant else {})}
+    with torch.device("meta"):
+        network = models.build(family.architecture, width=width, inputs=inputs, outputs=outputs, **kwargs)
+    if width == family.widths[-1]:  # the narrowest one takes a real step below
+        with torch.no_grad():
+            assert network(torch.empty(2, *inputs, device="meta")).shape == (2, outputs)
+    assert network.feature_width == WIDTHS[family.architecture](width, **kwargs)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == PARAMETERS[family.architecture](width, inputs, outputs, **kwargs)
+    if not kwargs:
+        assert count == PUBLISHED.get((family.architecture, width, outputs), count)
+
+
+def few_samples(name, samples):
+    """A data set of random samples of a real one's shape."""
+    inputs, outputs = SHAPES[name]
+    rng = np.random.default_rng(0)
+    if len(inputs) == 1:
+        labels = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), samples)
+        part = Split.of_arrays(rng.standard_normal((samples, *inputs), dtype=np.float32), labels)
+        return Dataset(name=name, train=part, test=part, task="parity", classes=("even", "odd"))
+    stored = STORED.get(name, inputs)
+    images = rng.integers(0, 256, (samples, *stored), dtype=np.uint8)
+    part = Split.of_arrays(images, rng.integers(0, outputs, samples))
+    classes = tuple(map(str, range(outputs)))
+    view = inputs[1] if stored != inputs else None
+    return Dataset.of_images(name, part, part, classes=classes, view=view)
+
+
+@pytest.mark.parametrize("family", PAPER, ids=lambda family: family.id)
+def test_the_narrowest_network_takes_a_step_of_its_recipe(family):
+    recipe = family.recipe_for(family.widths[0])
+    batch = max(4, recipe.accumulate)
+    recipe = recipe.changed(epochs=1, batch=batch, snapshots=(0, 1))
+    data = few_samples(family.data, batch)
+    torch.manual_seed(0)
+    network = models.build(
+        family.architecture,
+        width=family.widths[0],
+        inputs=data.input_shape,
+        outputs=data.outputs,
+        **family.kwargs,
+    )
+    trained = train(network, data, recipe, seed=0, device=torch.device("cpu"))
+    before, after = (trained.snapshots[epoch] for epoch in (0, 1))
+    assert len(trained.history) == 1
+    assert math.isfinite(trained.history[0].loss)
+    moved = {name for name, _ in network.named_parameters() if not torch.equal(before[name], after[name])}
+    assert network.readout_layer + ".weight" in moved
+    assert len(moved) > 0.9 * len(list(network.parameters()))
+    if norms := [name for name in after if name.endswith("num_batches_tracked")]:
+        assert {int(after[name]) for name in norms} == {recipe.accumulate}
+
+
+@pytest.mark.parametrize("family", PAPER, ids=lambda family: family.id)
+def test_every_recipe_holds_together(family):
+    """Recipes of all widths and variants are valid; a mistyped width in a table would go unnoticed."""
+    for spec in family.all_specs():
+        assert spec.recipe.epochs > spec.recipe.warmup
+    widths = {spec.width for spec in family.all_specs()}
+    assert widths >= family.per_width.keys()
+    assert not family.accuracy or set(family.accuracy) == set(family.widths)
+    assert list(family.widths) == sorted(set(family.widths))
+    assert not family.recipe.snapshots or max(family.recipe.snapshots) <= family.recipe.epochs
+
+
+def test_the_imagenet_recipe_warms_up_over_five_epochs_and_falls_to_zero():
+    (family,) = [family for family in PAPER if family.architecture == "resnet50"]
+    recipe = family.recipe
+    steps = math.ceil(TRAINING_SAMPLES[family.data] / recipe.batch)
+    rates = [learning_rate(recipe, step, steps) for step in range(recipe.epochs * steps)]
+    peak = 0.1 * 1024 / 256
+    assert (recipe.epochs, steps, len(rates)) == (120, 1252, 150_240)
+    np.testing.assert_allclose(rates[: 5 * steps], peak * np.arange(1, 5 * steps + 1) / (5 * steps))
+    left = np.arange(115 * steps) / (115 * steps)
+    np.testing.assert_allclose(rates[5 * steps :], peak * (1 + np.cos(np.pi * left)) / 2)
+    assert rates[-1] < 1e-9

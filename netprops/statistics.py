@@ -232,6 +232,28 @@ def resampled_means(replicates: Floats, rng: np.random.Generator, resamples: int
     return means
 
 
+def spread_means(deviations: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+    """Return resampled means of replicates, spread as far as few replicates ask for.
+
+    A bootstrap of few replicates lacks the factor R / (R - 1) in its variance, and Student's t in its tails.
+
+    Args:
+        deviations: (R, P) replicates.
+        rng: Source of the resamples.
+        resamples: Number of resamples, B.
+
+    Returns:
+        (B, P) float64, about the mean of the replicates.
+
+    Raises:
+        MeasurementError: If there are fewer than two replicates.
+    """
+    count, mean = len(deviations), deviations.mean(axis=0)
+    drawn = resampled_means(deviations, rng, resamples) - mean
+    stretch = t_quantile(0.975, count - 1) / t_quantile(0.975, math.inf) * math.sqrt(count / (count - 1))
+    return np.asarray(mean + drawn * stretch)
+
+
 def mean_bands(
     replicates: Floats, rng: np.random.Generator, resamples: int = 2000, confidence: float = 0.95
 ) -> tuple[Floats, Floats]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from netprops.errors import MeasurementError, UndeterminedError, UsageError
 from netprops.measurement import Curve, Detail, Measurement
-from netprops.statistics import resampled_means, t_quantile
+from netprops.statistics import spread_means, t_quantile
 
 Floats = NDArray[np.float64]
 
@@ -95,13 +95,8 @@ class Excess:
             raise MeasurementError(f"power law of {curve.name}: the curve needs at least two replicates")
         count = len(replicates)
         mean = replicates.mean(axis=0)
-        # A bootstrap of few replicates lacks the factor R / (R - 1) in its variance, and Student's t in its
-        # tails.
         stretch = float(t_quantile(0.975, count - 1) / t_quantile(0.975, math.inf))
-        drawn = (
-            (resampled_means(replicates, rng, resamples) - mean) * stretch * math.sqrt(count / (count - 1))
-        )
-        means = np.vstack([mean, mean + drawn])
+        means = np.vstack([mean, spread_means(replicates, rng, resamples)])
         limits, shared = None, 0.0
         if isinstance(asymptote, Measurement):
             shared = asymptote.standard_error

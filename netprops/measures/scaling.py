@@ -340,8 +340,8 @@ def independent_size(width: float, w_star: float) -> float:
     """
     if not 0 < w_star < width:
         raise MeasurementError(
-            f"w* is {w_star:g} of {width:g} neurons: only the whole layer interpolates, and no chunk tells the "
-            "size of a clone"
+            f"w* is {w_star:g} of {width:g} neurons: only the whole layer interpolates, and no chunk tells "
+            "the size of a clone"
         )
     return 1 / (1 / w_star - 1 / width)
 

@@ -1,10 +1,11 @@
 """What the measurements behind the bounds of suites/mitosis come to over many seeds of a cheap fixture.
 
-w* is the critical size, W the width. Each row of the table is one measurement over the seeds of the widest
-FC5 on digits (mini scale): its smallest value, quantiles and its largest. The bounds of the suite cite it.
-The networks come from the cache, or are trained into it (about 7 s each on one core). Two further tables are
+w* is the critical size, W the width. Each row of the first table is one measurement over the seeds of FC5 of
+256 units on digits (mini scale): its smallest value, quantiles and its largest. The bounds of the suite cite
+it. The networks come from the cache, or are trained into it (about 3 s each on one core). Further tables are
 of layers without a network, where the truth is known: perfect clones of 16 features with independent noise,
-and the same with half of the noise's variance shared along W / 4 directions.
+the same with half of the noise's variance shared along W / 4 directions, and the growth of the number of
+clones over widths of perfect clones.
 """
 
 import argparse
@@ -19,10 +20,15 @@ from netprops.companion import spare_cores
 from netprops.content import families
 from netprops.measures.chunks import chunk_error, error_of, sizes
 from netprops.measures.counterexample import search_failing_chunk
+from netprops.measures.dimension import intrinsic_dimension
+from netprops.measures.margins import predicted_chunk_error
 from netprops.measures.reconstruction import reconstruction_curve
-from netprops.measures.scaling import critical_width
+from netprops.measures.scaling import critical_width, crossing, growth_exponent, independent_size
+from netprops.measures.worst_chunk import overlap, smallest_interpolating_chunk
+from netprops.planted import clones
 from netprops.zoo import Zoo
 
+WIDTH = 256
 FACTORS = (1, 1.5, 2, 3, 4)
 QUANTILES = (0, 0.05, 0.5, 0.95, 1)
 
@@ -58,7 +64,50 @@ def measure(subject):
     row[f"R2 from chunks of {last:.0f}"] = found.r2.at(last).value
     row[f"residual correlation over its floor at {last:.0f}"] = found.excess.at(last).value
     row[f"fall of the residual correlation to {last:.0f}"] = found.correlation.y[0] - found.correlation.y[-1]
+    dimension = intrinsic_dimension(subject.features("test"), rng=subject.rng("dimension"))
+    row["intrinsic dimension over w*"] = dimension.value / w_star
+    row |= predictions(subject)
+    order = subject.rng("parts").permutation(len(labels))
+    chosen = [
+        smallest_interpolating_chunk(np.asarray(features)[rows], weight, bias, labels[rows])[0]
+        for rows in np.array_split(order, 4)
+    ]
+    row["neurons chosen to interpolate a quarter"] = float(np.mean([len(chunk) for chunk in chosen]))
+    beyond = overlap(chosen, subject.width, rng=subject.rng("overlap"))
+    row["overlap of chosen chunks beyond chance"] = beyond.value
     return row
+
+
+def predictions(subject):
+    """Return how far the test error of chunks is from the one that margins predict."""
+    layer = (subject.features("test"), *subject.readout, subject.labels("test"))
+    wanted = [subject.width // 4, subject.width // 2]
+    measured = chunk_error(*layer, sizes=wanted, draws=200, rng=subject.rng("margins"))
+    predicted = predicted_chunk_error(*layer, sizes=wanted)
+    return {
+        f"error of chunks of {size} minus the predicted one": measured.y[i] - predicted.y[i]
+        for i, size in enumerate(wanted)
+    }
+
+
+def growth(seed, widths=(64, 128, 256, 512)):
+    """Return the growth exponents of the number of perfect clones over widths: as W / w*, and independent."""
+    counted = {"growth exponent of W / w*": [], "growth exponent of independent clones": []}
+    for width in widths:
+        layer = clones(width, seed=seed)
+        size = crossing(
+            chunk_error(
+                layer.features("train"),
+                *layer.readout,
+                layer.labels("train"),
+                sizes=sizes(width, per_octave=4),
+                draws=100,
+                rng=layer.rng("chunks"),
+            )
+        )
+        for values, per_clone in zip(counted.values(), (size, independent_size(width, size)), strict=True):
+            values.append(width / per_clone)
+    return {name: growth_exponent(widths, values) for name, values in counted.items()}
 
 
 def planted(seed, shared, n=900, width=512, features=16, noise=0.1):
@@ -101,13 +150,15 @@ def main():
     family = next(one for one in families("mini") if one.id == "fc5-pdigits")
     zoo = Zoo(Cache(default_root()), companions=spare_cores())
     lines = []
-    specs = [family.spec(512, seed) for seed in range(count)]
+    specs = [family.spec(WIDTH, seed) for seed in range(count)]
     zoo.ensure(specs)
     rows = [measure(zoo.subject(spec)) for spec in specs]
-    lines += tabulated(f"fc5-pdigits-w512, {count} seeds", rows)
+    lines += tabulated(f"fc5-pdigits-w{WIDTH}, {count} seeds", rows)
     for title, shared in (("perfect clones", 0.0), ("clones that share half of their noise", 0.5)):
         rows = [planted(seed, shared) for seed in range(count)]
         lines += tabulated(f"Planted: {title}, {count} layers", rows)
+    rows = [growth(seed) for seed in range(count)]
+    lines += tabulated(f"Planted: growth of perfect clones from W = 64 to 512, {count} sets of layers", rows)
     zoo.close()
     table = "\n".join(lines)
     print(table)

@@ -126,6 +126,10 @@ class Measurement:
         """Return the same measurement under another name."""
         return replace(self, name=name)
 
+    def shifted(self, by: float) -> Measurement:
+        """Return the measurement plus an exact number: the same errors about another value."""
+        return replace(self, value=self.value + by, low=self.low + by, high=self.high + by)
+
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
         if self.low == self.high == self.value:

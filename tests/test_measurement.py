@@ -6,6 +6,7 @@ import pytest
 
 from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Curve, Measurement
+from netprops.statistics import mean_interval
 
 
 def curve(**changes):
@@ -99,3 +100,10 @@ def test_a_curve_survives_json_without_its_replicates():
 def test_what_is_not_a_curve_is_refused(changes, words):
     with pytest.raises(MeasurementError, match=words):
         curve(**changes)
+
+
+def test_a_shifted_measurement_keeps_its_errors():
+    moved = mean_interval([1.0, 2.0, 3.0], name="x").shifted(-2.0)
+    assert moved.value == 0.0
+    assert moved.high - moved.value == pytest.approx(moved.value - moved.low)
+    assert moved.standard_error == mean_interval([1.0, 2.0, 3.0], name="x").standard_error

@@ -103,7 +103,7 @@ def test_what_is_not_a_curve_is_refused(changes, words):
 
 
 def test_a_shifted_measurement_keeps_its_errors():
-    moved = mean_interval([1.0, 2.0, 3.0], name="x").shifted(-2.0)
+    moved = mean_interval([1.0, 2.0, 3.0], name="x", n_of="seeds").shifted(-2.0)
     assert moved.value == 0.0
     assert moved.high - moved.value == pytest.approx(moved.value - moved.low)
-    assert moved.standard_error == mean_interval([1.0, 2.0, 3.0], name="x").standard_error
+    assert moved.standard_error == mean_interval([1.0, 2.0, 3.0], name="x", n_of="seeds").standard_error

@@ -38,8 +38,31 @@ def quality(subject, size):
     return found.r2.y[0], found.correlation.y[0], error.y[0]
 
 
+@pytest.fixture(scope="session")
+def stopped():
+    """Measure the widest networks finished and stopped early: (R2, correlation, training error) of chunks."""
+    known = {}
+
+    def measured(family, verdict):
+        widest = family.widest()
+        size = widest[0].width // 4
+        if family.id not in known:
+            early = [stopped_early(one) for one in widest]
+            said = ", ".join(
+                f"epoch {one.epoch} (training error {one.error('train'):.2%}, test {one.error('test'):.2%})"
+                for one in early
+            )
+            before, after = (np.array([quality(one, size) for one in nets]) for nets in (early, widest))
+            known[family.id] = before, after, said
+        before, after, said = known[family.id]
+        verdict.note(f"Stopped at {said}.")
+        return before, after, size
+
+    return measured
+
+
 @pytest.mark.netprops(on="family", families="clones", needs="widest")
-def test_networks_stopped_early_hold_no_clones(family, verdict):
+def test_networks_stopped_early_hold_no_clones(family, stopped, verdict):
     """Control: stopped where training and test error are alike, chunks are no copies of the layer.
 
     Each of the widest networks is compared with its own snapshot at which the training error is nearest to
@@ -47,19 +70,7 @@ def test_networks_stopped_early_hold_no_clones(family, verdict):
     stopped network that interpolate the training set, or that reconstruct the layer as well as those of the
     finished one.
     """
-    widest = family.widest()
-    size = widest[0].width // 4
-    stopped = [stopped_early(one) for one in widest]
-    before = np.array([quality(one, size) for one in stopped])
-    after = np.array([quality(one, size) for one in widest])
-    verdict.note(
-        "Stopped at "
-        + ", ".join(
-            f"epoch {one.epoch} (training error {one.error('train'):.2%}, test {one.error('test'):.2%})"
-            for one in stopped
-        )
-        + "."
-    )
+    before, after, size = stopped(family, verdict)
     verdict.expect(
         mean_interval(
             before[:, 2], name=f"training error of chunks of {size} when stopped early", n_of="seeds"
@@ -74,6 +85,15 @@ def test_networks_stopped_early_hold_no_clones(family, verdict):
         at_least=0.0,
         source=SECTION_4,
     )
+
+
+@pytest.mark.netprops(on="family", families="clones", needs="widest")
+def test_residuals_are_more_correlated_when_stopped_early(family, stopped, verdict):
+    """Control: stopped early, what chunks do not explain is shared by the neurons to a larger part.
+
+    Compared as above. What would count against the claim: residuals that are no more correlated, or less.
+    """
+    before, after, size = stopped(family, verdict)
     verdict.expect(
         paired_difference(
             before[:, 1],

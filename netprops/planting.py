@@ -53,13 +53,18 @@ class PlantedSubject(Planted):
         }
 
 
-@lru_cache(maxsize=64)
 def build(spec: Spec) -> PlantedSubject:
     """Return the layer of a spec of a planted family; the same object for the same spec.
 
     Raises:
         UsageError: If its family names a kind of layer that ``netprops.planted`` does not build.
     """
+    return _built(spec, spec.family.model_dump_json())
+
+
+@lru_cache(maxsize=64)
+def _built(spec: Spec, _declared: str) -> PlantedSubject:
+    """Two families of one id are two families: the declaration is part of what is remembered."""
     family = spec.family
     assert isinstance(family, PlantedFamily)
     kinds = [name for name in planted.__all__ if name.islower()]

@@ -6,7 +6,8 @@ import pytest
 
 from netprops.content import families
 from netprops.declaration import Family, Variant
-from netprops.errors import UsageError
+from netprops.errors import MeasurementError, UsageError
+from netprops.plugin.family_under_test import FamilyUnderTest
 from netprops.plugin.selection import Wanted, expected_failures
 from netprops.training.recipe import Recipe
 
@@ -97,6 +98,15 @@ def test_markers_add_up_and_the_closest_wins(runs):
     """)
     result = runs.run("suites", "--collect-only", "-q")
     result.stdout.fnmatch_lines(["*test_it[[]toy-here-w8-s0]", "3 tests collected*"])
+
+
+def test_one_width_or_one_network_is_refused_where_several_are_compared():
+    alone = TOY.model_copy(update={"widths": (8,), "seeds": 1, "widest_seeds": None, "variants": {}})
+    family = FamilyUnderTest(alone, list)
+    with pytest.raises(UsageError, match=r"toy-here has widths \['8'\] only, and a comparison across widths"):
+        family.across()
+    with pytest.raises(MeasurementError, match="an ensemble needs at least two networks, got 1"):
+        family.ensemble()
 
 
 def test_a_family_test_gets_networks_pairs_and_widths(runs):

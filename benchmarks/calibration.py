@@ -66,7 +66,7 @@ def measure(subject):
     row[f"fall of the residual correlation to {last:.0f}"] = found.correlation.y[0] - found.correlation.y[-1]
     dimension = intrinsic_dimension(subject.features("test"), rng=subject.rng("dimension"))
     row["intrinsic dimension over w*"] = dimension.value / w_star
-    row |= predictions(subject)
+    row["error of chunks of 2 w* minus the predicted one"] = beyond_prediction(subject, 2 * w_star)
     order = subject.rng("parts").permutation(len(labels))
     chosen = [
         smallest_interpolating_chunk(np.asarray(features)[rows], weight, bias, labels[rows])[0]
@@ -78,16 +78,12 @@ def measure(subject):
     return row
 
 
-def predictions(subject):
-    """Return how far the test error of chunks is from the one that margins predict."""
+def beyond_prediction(subject, size):
+    """Return how far the test error of chunks of a size is from the one that margins predict."""
     layer = (subject.features("test"), *subject.readout, subject.labels("test"))
-    wanted = [subject.width // 4, subject.width // 2]
+    wanted = [int(min(size, subject.width / 2))]
     measured = chunk_error(*layer, sizes=wanted, draws=200, rng=subject.rng("margins"))
-    predicted = predicted_chunk_error(*layer, sizes=wanted)
-    return {
-        f"error of chunks of {size} minus the predicted one": measured.y[i] - predicted.y[i]
-        for i, size in enumerate(wanted)
-    }
+    return measured.y[0] - predicted_chunk_error(*layer, sizes=wanted).y[0]
 
 
 def growth(seed, widths=(64, 128, 256, 512)):

@@ -1,7 +1,8 @@
 """Declarations of model families: what a file in ``fixtures/`` says, and the networks that follow from it.
 
 Words: a *family* is one architecture on one data set at one scale, over widths and seeds; a *variant*
-changes its recipe (no weight decay); a *spec* names exactly one network.
+changes its recipe (no weight decay); a *spec* names exactly one network; a *block* is the specs of one width
+that train as one stacked computation.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from netprops.errors import UsageError
 from netprops.training.recipe import Frozen, Recipe
 
 Scale = Literal["mini", "paper"]
+
+BLOCK = 10
+"""Seeds of a block at most: more are hardly faster, and two processes share two blocks."""
 
 
 class Variant(Frozen):
@@ -81,6 +85,20 @@ class Family(Frozen):
 
     planted: ClassVar[bool] = False
     """Whether its networks are layers that are built with a known truth, instead of trained."""
+
+    @model_validator(mode="after")
+    def _stackable(self) -> Family:
+        """Refuse recipes that cannot be trained as one stack at the widths that shall be."""
+        for variant in (None, *self.variants):
+            widths = self.widths if variant is None else self.variants[variant].widths
+            for width in widths if self.stacked is not None else ():
+                alone = self.recipe_for(width, variant).alone
+                if width <= (self.stacked or 0) and alone:
+                    raise ValueError(
+                        f"{self.id}: stacked={self.stacked:g} takes in width {width:g}, whose recipe has "
+                        f"{alone}; networks that train together cannot have it"
+                    )
+        return self
 
     @property
     def id(self) -> str:
@@ -164,6 +182,34 @@ class Spec:
     def recipe(self) -> Recipe:
         """The recipe that this network is trained by."""
         return self.family.recipe_for(self.width, self.variant)
+
+    @property
+    def together(self) -> tuple[int, ...]:
+        """Seeds of its block; its own alone where it trains by itself.
+
+        They follow from the declaration, never from what happens to be missing: members of a stack share
+        their last bits.
+        """
+        if self.family.stacked is None or self.width > self.family.stacked:
+            return (self.seed,)
+        if self.variant is None:
+            declared = self.family.seeds_at(self.width)
+        else:
+            declared = self.family.variant(self.variant).seeds
+        first = self.seed - self.seed % BLOCK
+        block = tuple(range(first, min(first + BLOCK, declared)))
+        return block if self.seed in block else (self.seed,)
+
+    @property
+    def block(self) -> tuple[Spec, ...]:
+        """The specs that are trained with this one, itself among them, by seed."""
+        return tuple(self.family.spec(self.width, seed, self.variant) for seed in self.together)
+
+    @property
+    def part(self) -> tuple[int, int, int] | None:
+        """Index, number of parts and partition that it trains on; None for the whole training set."""
+        parts = self.family.variant(self.variant).parts if self.variant else 0
+        return (self.seed % parts, parts, self.seed // parts) if parts else None
 
     @property
     def kwargs(self) -> dict[str, Any]:

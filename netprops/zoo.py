@@ -1,34 +1,32 @@
 """From a spec to a trained network, through the cache: first decide, then act.
 
 Words: a *spec* names a network; its *key* is a digest of everything that decides its weights; it is *ready*
-when a sound entry lies in the cache; a *companion* is a second process that trains networks of the same plan.
+when a sound entry lies in the cache; a *block* is the networks that are trained at once, one in most, and its
+*unit* the key of its first, by which it is claimed; a *companion* is a second process that trains networks of
+the same plan.
 """
 
 from __future__ import annotations
 
 import atexit
 import logging
-import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netprops import durable, plan
+from netprops import building, durable, plan
 from netprops.cache import Cache
 from netprops.declaration import Spec
-from netprops.entry import Entry
 from netprops.errors import MissingDataError, TrainingError
 from netprops.plan import Outline, PlanRow
-from netprops.subject import Subject, weights_file
+from netprops.subject import Subject
 from netprops.training.progress import Progress
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from netprops.companion import Companion
     from netprops.data import Dataset
@@ -42,7 +40,8 @@ class Zoo:
     """Trained networks by spec, built where they are missing.
 
     On a CPU each network is trained by one thread, because another number of threads gives other last bits:
-    results do not depend on how many processes share the work.
+    results do not depend on how many processes share the work. Nor does it matter for them which networks of
+    a block are missing: all of a block are trained together, or none.
 
     Args:
         cache: Where they are kept.
@@ -76,7 +75,8 @@ class Zoo:
         self._companions: list[Companion] = []
         self._datasets: dict[str, Dataset] = {}
         self._subjects: dict[str, Subject] = {}
-        self._outlines: dict[tuple[str, float, int], Outline] = {}
+        self._parts: dict[tuple[str, int, int, int], Dataset] = {}
+        self._outlines: dict[tuple[object, ...], Outline] = {}
 
     def dataset(self, name: str) -> Dataset:
         """Return a data set, loaded once.
@@ -91,6 +91,16 @@ class Zoo:
                 name, self.data_root, cache_root=self.cache.root / "data", download=self.download
             )
         return self._datasets[name]
+
+    def dataset_of(self, spec: Spec) -> Dataset:
+        """Return the data set that a network trains on: its family's, or its part of it."""
+        whole = self.dataset(spec.family.data)
+        if spec.part is None:
+            return whole
+        place = (whole.digest, *spec.part)
+        if place not in self._parts:
+            self._parts[place] = whole.part(*spec.part)
+        return self._parts[place]
 
     def key(self, spec: Spec) -> str:
         """Return the key: SHA-256 of recipe, seed, data, code, torch's version and kind of device."""
@@ -148,38 +158,43 @@ class Zoo:
         if key not in self._subjects or self._subjects[key].spec != spec:
             entry = self.cache.find(key)
             assert entry is not None
-            self._subjects[key] = Subject(
-                spec, entry, lambda: self.dataset(spec.family.data), device=self.device
-            )
+            self._subjects[key] = Subject(spec, entry, lambda: self.dataset_of(spec), device=self.device)
         return self._subjects[key]
 
     def plan(self, specs: Iterable[Spec]) -> list[PlanRow]:
-        """Return what building the networks would take, without building any: one row a key, in order."""
-        rows: dict[str, PlanRow] = {}
-        clock = plan.Clock(self.cache.entries(), self.device)
+        """Return what building the networks would take, without building any: one row a key, in order.
+
+        A block is trained as a whole, whichever of its networks are wanted: they share its time.
+        """
+        wanted: dict[str, Spec] = {}
         for spec in specs:
-            key = self.key(spec)
-            if key in rows:
-                continue
-            entry = self.cache.peek(key)
+            wanted.setdefault(self.key(spec), spec)
+        found = {key: self.cache.peek(key) for key in wanted}
+        sharing = Counter(self._unit(spec) for key, spec in wanted.items() if found[key] is None)
+        clock = plan.Clock(self.cache.entries(), self.device)
+        rows = []
+        for key, spec in wanted.items():
+            entry = found[key]
             if entry is not None:
                 parameters, size, seconds = int(entry.manifest["parameters"]), entry.bytes(), 0.0
             else:
-                dataset = self.dataset(spec.family.data)
-                known = self._outline(spec)
+                dataset, known = self.dataset_of(spec), self._outline(spec)
                 features = 4 * known.feature_width * (len(dataset.train) + len(dataset.test))
                 parameters, size = known.parameters, known.weight_bytes * plan.kept(spec) + features
-                seconds = clock.seconds(plan.kin(spec, dataset, self.device), known.cost)
-            rows[key] = PlanRow(
-                id=spec.id,
-                key=key,
-                cached=entry is not None,
-                parameters=parameters,
-                epochs=spec.recipe.epochs,
-                bytes=size,
-                seconds=seconds,
+                share = len(spec.together) / sharing[self._unit(spec)]
+                seconds = clock.seconds(self._kin(spec), known.cost) * share
+            rows.append(
+                PlanRow(
+                    id=spec.id,
+                    key=key,
+                    cached=entry is not None,
+                    parameters=parameters,
+                    epochs=spec.recipe.epochs,
+                    bytes=size,
+                    seconds=seconds,
+                )
             )
-        return list(rows.values())
+        return rows
 
     def close(self) -> None:
         """Let companions save their states and end; what they have not finished stays to be taken over."""
@@ -188,14 +203,25 @@ class Zoo:
         atexit.unregister(self.close)
 
     def _outline(self, spec: Spec) -> Outline:
-        """Return a network's outline, found once for networks that differ in seed or variant only."""
-        alike = (spec.family.id, spec.width, spec.recipe.epochs)
+        """Return a network's outline, found once for networks that differ in seed only."""
+        alike = (spec.family.id, spec.family.scale, spec.variant, spec.width)
         if alike not in self._outlines:
-            self._outlines[alike] = plan.outline(spec, self.dataset(spec.family.data))
+            self._outlines[alike] = plan.outline(spec, self.dataset_of(spec))
         return self._outlines[alike]
 
+    def _kin(self, spec: Spec) -> str:
+        """Return what the relatives of a network have in common: of a part, those on the whole are too."""
+        kin = plan.kin(spec, self.dataset(spec.family.data), self.device)
+        return f"{kin} stacked" if len(spec.together) > 1 else kin
+
+    def _unit(self, spec: Spec) -> str:
+        return self.key(spec.block[0])
+
     def _missing(self, specs: Iterable[Spec], *, forgiving: bool = False) -> dict[str, Spec]:
-        """Return what the cache lacks, wide first; forgiving leaves out what lacks its data."""
+        """Return one network by unit of what the cache lacks, wide first.
+
+        Forgiving leaves out what lacks its data.
+        """
         found: dict[str, Spec] = {}
         for spec in specs:
             try:
@@ -205,115 +231,48 @@ class Zoo:
                     raise
                 continue
             if self.cache.find(key) is None:
-                found[key] = spec
+                found.setdefault(self._unit(spec), spec)
         return dict(sorted(found.items(), key=lambda pair: -pair[1].width))
 
     def _build_one(self, wanted: dict[str, Spec]) -> bool:
-        """Build the first that nobody holds, drop it from ``wanted``, and return whether there was one."""
-        for key in list(wanted):
-            with self.cache.claim(key, blocking=False) as mine:
+        """Build the first block that nobody holds, drop it from ``wanted``; return whether there was one."""
+        for unit in list(wanted):
+            with self.cache.claim(unit, blocking=False) as mine:
                 if mine:
-                    self._build(key, wanted.pop(key))
+                    self._build(wanted.pop(unit))
                     return True
         return False
 
-    def _build(self, key: str, spec: Spec) -> Entry:
-        """Return the entry of a key that is claimed: found, fetched, or trained now."""
-        return self.cache.find(key) or self.cache.fetch(key) or self._train(key, spec)
-
-    def _train(self, key: str, spec: Spec) -> Entry:
-        import safetensors.torch
-        import torch
-
-        from netprops.training.device import threads
-        from netprops.training.loop import TRAINING_VERSION, error_share, train
-
-        dataset, recipe = self.dataset(spec.family.data), spec.recipe
-        known = plan.outline(spec, dataset)
-        # Entry and workspace hold the snapshots; two states and one that is being written hold the weights
-        # and up to two moments of the optimizer each.
-        self.cache.check(known.weight_bytes * (2 * plan.kept(spec) + 3 * 3))
-        network = self._initialised(spec)
-        with threads(1):
-            trained = train(
-                network,
-                dataset,
-                recipe,
-                seed=spec.seed,
-                device=self.device,
-                label=spec.id,
-                state=self.cache.workspace(key),
-                progress=self.progress,
-            )
-            train_error, test_error = (
-                error_share(network, dataset, split, device=self.device, recipe=recipe)
-                for split in (dataset.train, dataset.test)
-            )
-        manifest = {
-            "id": spec.id,
-            "family": spec.family.id,
-            "decisive": self._decisive(spec),
-            "parameters": known.parameters,
-            "features_layer": network.features_layer,
-            "readout_layer": network.readout_layer,
-            "feature_width": known.feature_width,
-            "snapshots": sorted(trained.snapshots),
-            "history": [asdict(epoch) for epoch in trained.history],
-            "train_error": train_error,
-            "test_error": test_error,
-            "kin": plan.kin(spec, dataset, self.device),
-            "cost": known.cost,
-            "seconds": sum(epoch.seconds for epoch in trained.history),
-            "origin": {
-                "how": "trained by netprops",
-                "training_version": TRAINING_VERSION,
-                "torch": torch.__version__,
-                "device": self.device.type,
-                "data_digest": dataset.digest,
-            },
-            "machine": {
-                "device": _device_name(self.device),
-                "threads": 1,
-                "system": platform.platform(),
-                "python": platform.python_version(),
-            },
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-
-        def write(folder: Path) -> None:
-            for epoch, weights in trained.snapshots.items():
-                path = folder / weights_file(epoch, recipe.epochs)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(safetensors.torch.save(weights))
-
-        return self.cache.publish(key, write, manifest)
-
-    def _initialised(self, spec: Spec) -> nn.Module:
-        """Return the network as its seed draws it: on the CPU, so that all devices start from the same."""
-        import torch
-
-        from netprops.training.run import stream_seed
-
-        dataset = self.dataset(spec.family.data)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(stream_seed(spec.seed, "init"))
-            return plan.make(spec, dataset)
+    def _build(self, spec: Spec) -> None:
+        """Put a block in place that is claimed: what is not there and cannot be fetched is trained now."""
+        keys = [self.key(one) for one in spec.block]
+        if all(self.cache.find(key) or self.cache.fetch(key) for key in keys):
+            return
+        orders = [
+            building.Order(one, key, self.dataset_of(one), self._decisive(one), self._kin(one))
+            for one, key in zip(spec.block, keys, strict=True)
+        ]
+        building.build(orders, self.cache, device=self.device, progress=self.progress)
 
     def _decisive(self, spec: Spec) -> dict[str, Any]:
         import torch
 
         from netprops.training.loop import TRAINING_VERSION
+        from netprops.training.stacked import STACKED_VERSION
 
+        together = spec.together
+        stacked = {"together": together, "stacked_version": STACKED_VERSION} if len(together) > 1 else {}
         return {
             "network": dict(spec.fingerprint()),
-            "data": self.dataset(spec.family.data).digest,
+            "data": self.dataset_of(spec).digest,
             "training_version": TRAINING_VERSION,
             "torch": torch.__version__.partition("+")[0],
             "device": self.device.type,
+            **stacked,
         }
 
     def _call_companions(self, specs: list[Spec]) -> None:
-        """Start companions when there is more than one network to build; they stay until all is built."""
+        """Start companions when there is more than one block to build; they stay until all is built."""
         from netprops.companion import Companion
 
         if not any(companion.works() for companion in self._companions):
@@ -331,11 +290,3 @@ class Zoo:
             progress = companion.heard(_LOOK_SECONDS / len(self._companions))
             if progress is not None and self.progress is not None:
                 self.progress(progress)
-
-
-def _device_name(device: torch.device) -> str:
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return platform.processor() or platform.machine()

@@ -17,7 +17,7 @@ import torch
 
 from netprops.cache import Cache
 from netprops.declaration import Family
-from netprops.training import loop
+from netprops.training import loop, stacked
 from netprops.training.recipe import Recipe
 from netprops.zoo import Zoo
 
@@ -40,7 +40,7 @@ FAMILY = Family(
     ),
 )
 SPEC = FAMILY.spec(16, 0)
-train = loop.train
+train, stacked_train = loop.train, stacked.train_together
 
 
 def fork(action) -> int:
@@ -59,7 +59,7 @@ def wait(pids: list[int]) -> list[int]:
     return [os.waitpid(pid, 0)[1] for pid in pids]
 
 
-def noting(folder: Path, before=lambda: None):
+def noting(folder: Path, before=lambda: None, train=train):
     """Return a train function that leaves a file when a training begins."""
 
     def noted(*arguments, **keywords):
@@ -160,11 +160,31 @@ def stealing(folder: Path) -> dict[str, object]:
     }
 
 
+def block(folder: Path) -> dict[str, object]:
+    """Four processes want one network each of the same block."""
+    family = FAMILY.model_copy(update={"stacked": 8, "seeds": 4})
+    specs = family.spec(8, 0).block
+
+    def want(spec) -> None:
+        stacked.train_together = noting(folder, train=stacked_train)
+        Zoo(Cache(folder / "cache"), device="cpu").ensure([spec])
+
+    statuses = wait([fork(lambda spec=spec: want(spec)) for spec in specs])
+    zoo, alone = (Zoo(Cache(folder / name), device="cpu") for name in ("cache", "alone"))
+    return {
+        "statuses": statuses,
+        "begun": begun(folder),
+        "ready": all(zoo.ready(spec) for spec in specs),
+        "right": all(digest(zoo, spec) == digest(alone, spec) for spec in specs),
+    }
+
+
 PLANS = {
     "lock": lambda folder: wanting(folder, lock=True),
     "no lock": lambda folder: wanting(folder, lock=False),
     "takeover": takeover,
     "stealing": stealing,
+    "block": block,
 }
 
 if __name__ == "__main__":

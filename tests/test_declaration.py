@@ -151,3 +151,71 @@ def test_an_unknown_variant_or_a_bad_change_is_refused():
         RECIPE.changed(snapshots=(3,))
     with pytest.raises(ValidationError, match="belongs to cross-entropy"):
         RECIPE.changed(loss="squared-hinge", label_smoothing=0.1)
+
+
+STACKED = Family(
+    name="fc5",
+    architecture="fc5",
+    data="pdigits",
+    scale="mini",
+    widths=(4, 8, 16),
+    seeds=6,
+    widest_seeds=45,
+    stacked=16,
+    source="none",
+    recipe=Recipe(epochs=1, batch=8, optimizer="sgd", lr=0.1, loss="squared-hinge"),
+    variants={"thirds": Variant(widths=(8, 32), seeds=5, parts=3, why="a control")},
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "together"),
+    [
+        (STACKED.spec(4, 3), range(6)),
+        (STACKED.spec(16, 3), range(10)),
+        (STACKED.spec(16, 39), range(30, 40)),
+        (STACKED.spec(16, 44), range(40, 45)),
+        (STACKED.spec(4, 6), [6]),
+        (STACKED.spec(8, 4, "thirds"), range(5)),
+        (STACKED.spec(32, 4, "thirds"), [4]),
+    ],
+    ids=lambda value: getattr(value, "id", None),
+)
+def test_blocks_are_the_declared_seeds_of_a_width_ten_at_a_time(spec, together):
+    assert spec.together == tuple(together)
+    assert [one.seed for one in spec.block] == list(together)
+    assert spec in spec.block
+    alone = STACKED.model_copy(update={"stacked": None}).spec(spec.width, spec.seed, spec.variant)
+    assert alone.together == (spec.seed,)
+
+
+def test_seeds_go_through_the_parts_of_one_partition_after_another():
+    assert [spec.part for spec in STACKED.specs("thirds")[:5]] == [
+        (0, 3, 0),
+        (1, 3, 0),
+        (2, 3, 0),
+        (0, 3, 1),
+        (1, 3, 1),
+    ]
+    assert STACKED.spec(4, 0).part is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"recipe": STACKED.recipe.changed(augmentation={"crop": 1})},
+            "stacked=16 takes in width 4, .* augment",
+        ),
+        ({"per_width": {8: {"precision": "bf16"}}}, "takes in width 8, whose recipe has bf16"),
+        (
+            {"variants": {"many": Variant(changes={"accumulate": 2}, widths=(4,), seeds=1, why="none")}},
+            "takes in width 4, whose recipe has accumulation",
+        ),
+    ],
+)
+def test_a_family_whose_recipes_cannot_be_stacked_is_refused(changes, words):
+    with pytest.raises(ValidationError, match=words):
+        Family(**{**STACKED.model_dump(), **changes})
+    Family(**{**STACKED.model_dump(), **changes, "stacked": None})
+    Family(**{**STACKED.model_dump(), **changes, "stacked": 2})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from netprops import building
 from netprops.cache import Cache
 from netprops.declaration import Family
 from netprops.errors import MeasurementError, UsageError
@@ -131,7 +132,8 @@ def test_snapshot_0_is_what_the_seed_draws_and_seeds_differ(zoo, fc5):
     other = zoo.subject(FC5.spec(8, 1))
     drawn = [one.at(0).readout.weight for one in (fc5, other)]
     assert not np.array_equal(*drawn)
-    assert np.array_equal(drawn[0], zoo._initialised(fc5.spec).readout.weight.detach().numpy())
+    expected = building.initialised(fc5.spec, fc5.dataset).readout
+    assert np.array_equal(drawn[0], expected.weight.detach().numpy())
 
 
 def test_generators_depend_on_id_and_purpose_alone(zoo, fc5):

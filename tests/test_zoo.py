@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from netprops.cache import Cache
+from netprops.companion import Companion
 from netprops.declaration import Family, Variant
 from netprops.errors import MissingDataError, TrainingError, UsageError
 from netprops.training import loop
@@ -35,29 +36,6 @@ FAMILY = Family(
 SPEC = FAMILY.spec(8, 0)
 
 
-@pytest.fixture
-def cache(tmp_path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
-@pytest.fixture
-def zoo(cache) -> Zoo:
-    return Zoo(cache, device="cpu")
-
-
-@pytest.fixture
-def trainings(monkeypatch) -> list[str]:
-    """The labels of the trainings that begin in this process."""
-    labels, train = [], loop.train
-
-    def noting(*arguments, **keywords):
-        labels.append(keywords["label"])
-        return train(*arguments, **keywords)
-
-    monkeypatch.setattr(loop, "train", noting)
-    return labels
-
-
 def weights(zoo: Zoo, spec=SPEC) -> dict[str, torch.Tensor]:
     return dict(zoo.subject(spec).network.state_dict())
 
@@ -69,7 +47,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the helper forks")
 def test_processes_that_want_the_same_network(tmp_path):
     program = Path(__file__).with_name("crowd.py")
-    plans = ["lock", "no lock", "takeover", "stealing"]
+    plans = ["lock", "no lock", "takeover", "stealing", "block"]
     done = subprocess.run(
         [sys.executable, str(program), str(tmp_path), *plans],
         capture_output=True,
@@ -94,6 +72,12 @@ def test_processes_that_want_the_same_network(tmp_path):
         "ready": True,
         "order": ["fc5-pdigits-w8-s1"],
     }
+    assert outcome["block"] == {
+        "statuses": [0] * 4,
+        "begun": ["fc5-pdigits-w8-s0..3"],
+        "ready": True,
+        "right": True,
+    }
 
 
 def test_a_network_is_trained_once_and_then_found(zoo, cache, trainings):
@@ -114,7 +98,7 @@ def test_the_manifest_tells_where_the_network_comes_from(zoo):
     facts = zoo.subject(SPEC).entry.manifest
     assert facts["id"] == SPEC.id
     assert facts["parameters"] == sum(t.numel() for t in weights(zoo).values()) == 10 * 8 + 8 + 3 * 72 + 9
-    assert facts["decisive"]["network"]["recipe"] == RECIPE.model_dump(mode="json")
+    assert facts["decisive"]["network"]["recipe"] == RECIPE.model_dump(mode="json", exclude_defaults=True)
     assert facts["origin"]["torch"] == torch.__version__
     assert facts["machine"]["threads"] == 1
     assert facts["snapshots"] == [0, 1, 2]
@@ -274,8 +258,6 @@ def test_companions_share_the_work_and_change_nothing(tmp_path, trainings):
     by_itself = len(trainings)
     zoo = Zoo(Cache(tmp_path / "cache"), device="cpu")
     long = Family(**{**FAMILY.model_dump(), "recipe": RECIPE.changed(epochs=5000)})
-    from netprops.companion import Companion
-
     companion = Companion(zoo, [*FAMILY.specs(), long.spec(8, 0)])
     heard = None
     while heard is None or heard.epochs < 5000:

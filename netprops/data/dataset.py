@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netprops.durable import canonical, digest_of
-from netprops.errors import DamagedDataError
+from netprops.errors import DamagedDataError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ class Dataset:
     """A data set.
 
     Args:
-        name: Name in the registry.
+        name: Name in the registry, and which part of it, where it is one.
         train: What networks are trained on.
         test: What they are judged on.
         task: ``"classification"``, or ``"parity"`` with labels -1 and +1 and one output.
@@ -152,6 +152,35 @@ class Dataset:
                 }
             )
         )
+
+    def part(self, index: int, of: int, partition: int = 0) -> Dataset:
+        """Return the data set whose training part is one of several disjoint random parts of this one's.
+
+        Args:
+            index: Which part, from 0.
+            of: Number of parts; as many samples each, so that fewer than ``of`` are left out.
+            partition: Number of the partition; another one divides the samples anew.
+
+        Returns:
+            A data set with the same test part, prepared as this one.
+
+        Raises:
+            UsageError: If there is no such part, or it has fewer samples than there are classes.
+        """
+        import torch
+
+        size = len(self.train) // of if of > 0 else 0
+        if not 0 <= index < of or partition < 0:
+            raise UsageError(f"{self.name} has no part {index} of {of} in partition {partition}")
+        if size < len(self.classes):
+            raise UsageError(
+                f"{self.name}: each of {of} parts has {size} of the {len(self.train)} training samples, "
+                f"expected at least one a class ({len(self.classes)})"
+            )
+        order = np.random.default_rng(partition).permutation(len(self.train))
+        rows = torch.from_numpy(np.sort(order[index * size : (index + 1) * size]))
+        train = Split(self.train.inputs[rows], self.train.labels[rows])
+        return replace(self, name=f"{self.name} part {index + 1} of {of}, partition {partition}", train=train)
 
     def prepare(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return what a network is given for raw inputs.

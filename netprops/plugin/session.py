@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -185,7 +185,10 @@ class PropertySession:
             self.zoo.ensure(trained, others=self.plan)
         finally:
             self.sink.close()
-        return [build(spec) if spec.family.planted else self.zoo.subject(spec) for spec in specs]
+        # A planted layer answers what a subject answers about its last layer.
+        return [
+            cast("Subject", build(spec)) if spec.family.planted else self.zoo.subject(spec) for spec in specs
+        ]
 
     def summary_once(self, subject: Subject) -> dict[str, Any]:
         """Return what the record says of a network: once a process, then nothing."""

@@ -1,19 +1,20 @@
 """One training, from top to bottom: data on the device, order, augmentation, step, evaluation, state.
 
-Words: a *step* is one update, an *epoch* one pass over the training set; the *streams* are independent
-generators derived from one seed (initialisation, order, augmentation, dropout), so that networks that differ
-only in width see the same samples in the same order; a *snapshot* is the weights after an epoch, 0 being the
-initialisation; a *state* is everything that a training needs to go on where it was killed.
+Words: a *step* is one update, an *epoch* one pass over the training set; a *micro-batch* is the part of a
+batch that passes through the network at once; the *streams* are independent generators derived from one seed
+(initialisation, order, augmentation, dropout), so that networks that differ only in width see the same
+samples in the same order; a *snapshot* is the weights after an epoch, 0 being the initialisation; a *state*
+is everything that a training needs to go on where it was killed.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,8 @@ TRAINING_VERSION = 2
 
 _EVALUATION_SHARE = 0.15  # of a training's work, at most, goes into test errors along the way
 _FORWARD_SHARE = 1 / 3  # of a step's work: the backward pass has two products for each one of it
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bf16": torch.float32}
+_EVALUATED_AT_ONCE = 2**26  # numbers that a network is given in one evaluation: 446 photographs of 224×224
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bf16": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,8 @@ def train(
             there are fewer samples than a full batch; or if the saved state is of another training.
         KeyboardInterrupt: At the end of the step in which it came; the state is saved before.
     """
-    samples = len(dataset.train)
-    steps = samples // recipe.batch if recipe.drop_last else math.ceil(samples / recipe.batch)
-    _check(dataset, recipe, steps, label)
-
-    dtype = _DTYPES[recipe.precision]
+    check(dataset, recipe, label)
+    dtype = DTYPES[recipe.precision]
     fast = device.type == "cuda" and len(dataset.input_shape) == 3
     layout = torch.channels_last if fast else torch.contiguous_format
     network.to(device=device, dtype=dtype)
@@ -99,26 +98,80 @@ def train(
     inputs = resident(dataset.train.inputs, device)
     labels = dataset.train.labels.to(device)
     labels = labels.to(dtype) if labels.is_floating_point() else labels
-    augment = _augmentation(recipe)
-    evaluated = _evaluated(recipe, samples, len(dataset.test))
-
+    cut, augment = _cut(recipe), _augmentation(recipe)
     optimizer = build_optimizer(network.parameters(), recipe)
     run = Run(
         network,
         optimizer,
-        seed=seed,
+        seeds=[seed],
         device=device,
         folder=state,
-        what={
-            "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
-            "seed": seed,
-            "data digest": dataset.digest,
-            "training version": TRAINING_VERSION,
-            "torch": torch.__version__,
-            "device": device.type,
-        },
+        what={"seed": seed, "data digest": dataset.digest, **decisive(recipe, device)},
     )
-    with reproducible(device), dropout_stream(seed, device), interrupts() as interrupted:
+
+    def learn(rows: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        for part in torch.split(rows, recipe.batch // recipe.accumulate):
+            batch = cut(inputs[part.to(inputs.device)].to(device, non_blocking=True), run.augmenting)
+            batch = augment(dataset.prepare(batch).to(dtype), run.augmenting)
+            truth = labels[part]
+            with torch.autocast(device.type, torch.bfloat16, enabled=_autocasts(recipe, device)):
+                outputs = network(batch.contiguous(memory_format=layout))
+            outputs = outputs.to(dtype)
+            loss = loss_of(outputs, truth, recipe)
+            if len(part) < len(rows):
+                loss = loss * (len(part) / len(rows))
+            torch.autograd.backward(loss)
+            run.losses[run.step] += loss.detach()
+            run.wrong += wrong(outputs.detach(), truth)
+
+    network.train()
+    with reproducible(device), dropout_stream(seed, device):
+        follow(
+            run,
+            optimizer,
+            recipe,
+            dataset,
+            learn=learn,
+            evaluate=lambda: [error_share(network, dataset, dataset.test, device=device, recipe=recipe)],
+            progress=progress,
+            every_seconds=every_seconds,
+            label=label,
+        )
+    network.eval()
+    check_weights(network.state_dict(), recipe, label)
+    return Trained(run.history, run.snapshots)
+
+
+def follow(
+    run: Run,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    learn: Callable[[Tensor], None],
+    evaluate: Callable[[], Sequence[float]],
+    progress: Callable[[Progress], None] | None,
+    every_seconds: float,
+    label: str,
+) -> None:
+    """Follow a recipe from a run's start, or from its saved state, to the end.
+
+    Args:
+        run: What changes; it ends at the last epoch.
+        optimizer: It takes the steps.
+        recipe: What is followed.
+        dataset: How many samples there are.
+        learn: Writes the gradients of a step, and its losses and wrong answers into the run, given the rows
+            of the run's order that it sees.
+        evaluate: Returns the test error of each member.
+        progress: As for :func:`train`, like all that follows.
+        every_seconds: Time between two saved states.
+        label: What progress and errors call it.
+    """
+    samples, steps = len(dataset.train), _steps(dataset, recipe)
+    evaluated = _evaluated(recipe, samples, len(dataset.test))
+    with interrupts() as interrupted:
         if not run.resume(label) and 0 in recipe.snapshots:
             run.keep()
         pacer = Pacer(
@@ -132,44 +185,27 @@ def train(
         while run.epoch < recipe.epochs:
             if run.step == 0:
                 run.shuffle(samples, steps)
-            network.train()
             while run.step < steps:
                 began = time.perf_counter()
-                rows = run.order[run.step * recipe.batch : (run.step + 1) * recipe.batch]
-                batch = inputs[rows.to(inputs.device)].to(device, non_blocking=True)
-                batch = augment(dataset.prepare(batch).to(dtype), run.augmenting)
-                truth = labels[rows]
                 lr = learning_rate(recipe, run.epoch * steps + run.step, steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                with torch.autocast(device.type, torch.bfloat16, enabled=_autocasts(recipe, device)):
-                    outputs = network(batch.contiguous(memory_format=layout))
-                outputs = outputs.to(dtype)
-                loss = loss_of(outputs, truth, recipe)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
+                learn(run.order[run.step * recipe.batch : (run.step + 1) * recipe.batch])
                 optimizer.step()
-                run.losses[run.step] = loss.detach()
-                run.wrong += wrong(outputs.detach(), truth)
                 run.step += 1
                 run.seconds += time.perf_counter() - began
                 if pacer.due():
                     run.check_finite(label)
                     run.pause(pacer)
             run.check_finite(label)
-            test_error = None
-            if run.epoch + 1 in evaluated:
-                test_error = error_share(network, dataset, dataset.test, device=device, recipe=recipe)
+            test_errors = evaluate() if run.epoch + 1 in evaluated else None
             lr = learning_rate(recipe, (run.epoch + 1) * steps - 1, steps)
-            run.finish_epoch(recipe.batch, lr, test_error)
+            run.finish_epoch(recipe.batch, lr, test_errors)
             if run.epoch in recipe.snapshots or run.epoch == recipe.epochs:
                 run.keep()
-            if test_error is not None:
+            if test_errors is not None:
                 run.pause(pacer, show=True)
         run.pause(pacer)
-    network.eval()
-    _check_weights(network, recipe, label)
-    return Trained(run.history, run.snapshots)
 
 
 @torch.no_grad()
@@ -190,12 +226,13 @@ def error_share(
         split: What is answered.
         device: Where.
         recipe: For its precision.
-        batch: Samples at a time.
+        batch: Samples at a time, or fewer where they are large.
 
     Returns:
         A share in [0, 1].
     """
-    mode, dtype = network.training, _DTYPES[recipe.precision]
+    mode, dtype = network.training, DTYPES[recipe.precision]
+    batch = max(1, min(batch, _EVALUATED_AT_ONCE // math.prod(dataset.input_shape)))
     network.eval()
     count = torch.zeros((), dtype=torch.int64, device=device)
     for first in range(0, len(split), batch):
@@ -207,8 +244,23 @@ def error_share(
     return int(count.item()) / len(split)
 
 
-def _check(dataset: Dataset, recipe: Recipe, steps: int, label: str) -> None:
-    if not steps:
+def decisive(recipe: Recipe, device: torch.device) -> dict[str, Any]:
+    """Return what a saved state must share with the training that takes it up, besides seed and data."""
+    return {
+        "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
+        "training version": TRAINING_VERSION,
+        "torch": torch.__version__,
+        "device": device.type,
+    }
+
+
+def check(dataset: Dataset, recipe: Recipe, label: str) -> None:
+    """Refuse data that a recipe does not fit.
+
+    Raises:
+        TrainingError: If there are fewer samples than a full batch, or loss and outputs do not fit.
+    """
+    if not _steps(dataset, recipe):
         raise TrainingError(
             f"{label}: {dataset.name} has {len(dataset.train)} training samples, expected at least one full "
             f"batch of {recipe.batch}; make the recipe's batch smaller or unset drop_last"
@@ -220,9 +272,13 @@ def _check(dataset: Dataset, recipe: Recipe, steps: int, label: str) -> None:
         )
 
 
-def _check_weights(network: nn.Module, recipe: Recipe, label: str) -> None:
-    """The loss is taken before a step; so only the weights show what the very last step did."""
-    for name, tensor in network.state_dict().items():
+def check_weights(weights: Mapping[str, Tensor], recipe: Recipe, label: str) -> None:
+    """Refuse weights that the very last step broke: the loss is taken before a step.
+
+    Raises:
+        TrainingError: If one is not finite.
+    """
+    for name, tensor in weights.items():
         if not bool(torch.isfinite(tensor).all()):
             raise TrainingError(f"{label}: {name} is not finite after the last step of epoch {recipe.epochs}")
 
@@ -233,6 +289,22 @@ def _augmentation(recipe: Recipe) -> Callable[[Tensor, torch.Generator], Tensor]
     from netprops.training.augment import augment
 
     return lambda batch, generator: augment(batch, recipe.augmentation, generator)
+
+
+def _cut(recipe: Recipe) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Return what is done to images as they are stored, before they are prepared."""
+    size = recipe.augmentation.resized_crop
+    if not size:
+        return lambda batch, generator: batch
+    from netprops.training.augment import resized_crop
+
+    return lambda batch, generator: resized_crop(batch, size, generator)
+
+
+def _steps(dataset: Dataset, recipe: Recipe) -> int:
+    """Return how many steps an epoch has."""
+    samples = len(dataset.train)
+    return samples // recipe.batch if recipe.drop_last else math.ceil(samples / recipe.batch)
 
 
 def _autocasts(recipe: Recipe, device: torch.device) -> bool:

@@ -84,12 +84,12 @@ def wrong(outputs: Tensor, labels: Tensor) -> Tensor:
     """Return how many of a batch are answered wrongly.
 
     Args:
-        outputs: (B, C) logits, or (B, 1) real outputs whose sign is the answer.
-        labels: (B,) int64 classes, or (B,) labels -1 and 1 where there is one output.
+        outputs: (..., B, C) logits, or (..., B, 1) real outputs whose sign is the answer.
+        labels: (..., B) int64 classes, or labels -1 and 1 where there is one output.
 
     Returns:
-        () int64 tensor; an output of exactly 0 is wrong.
+        (...) int64 tensor; an output of exactly 0 is wrong.
     """
-    if outputs.shape[1] == 1:
-        return (labels * outputs.squeeze(1) <= 0).sum()
-    return (outputs.argmax(dim=1) != labels).sum()
+    if outputs.shape[-1] == 1:
+        return (labels * outputs.squeeze(-1) <= 0).sum(dim=-1)
+    return (outputs.argmax(dim=-1) != labels).sum(dim=-1)

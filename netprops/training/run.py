@@ -1,6 +1,7 @@
 """Everything of a training that changes, and how it is saved and found again.
 
-Words: as in ``loop.py``; the *facts* of a state are its position, history, snapshots and what is trained.
+Words: as in ``loop.py``; the *facts* of a state are its position, history, snapshots and what is trained; the
+*members* of a run are the networks that it trains together, one in most.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -42,10 +43,13 @@ def stream_seed(seed: int, purpose: str) -> int:
 class Run:
     """The changing state of one training.
 
+    With m > 1 members the order is (N, m), losses are (steps, m) and wrong answers (m,), and the history has
+    m lines an epoch.
+
     Args:
-        network: What is trained.
+        network: What is trained; the stack of all members.
         optimizer: Its optimizer.
-        seed: Where the streams come from.
+        seeds: Where the streams come from, for each member; augmentation and dropout from the first.
         device: Where it is trained.
         folder: Where states are saved; None for nowhere.
         what: Names and values of what must not differ between a saved state and this training.
@@ -56,15 +60,16 @@ class Run:
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
         *,
-        seed: int,
+        seeds: Sequence[int],
         device: torch.device,
         folder: Path | None,
         what: dict[str, Any],
     ) -> None:
         self._network, self._optimizer = network, optimizer
         self._device, self._folder, self._what = device, folder, what
-        self._shuffling = torch.Generator().manual_seed(stream_seed(seed, "order"))
-        self.augmenting = torch.Generator(device).manual_seed(stream_seed(seed, "augmentation"))
+        self._seeds, self.members = seeds, len(seeds)
+        self._shuffling = [torch.Generator().manual_seed(stream_seed(seed, "order")) for seed in seeds]
+        self.augmenting = torch.Generator(device).manual_seed(stream_seed(seeds[0], "augmentation"))
         self.epoch, self.step, self.seconds = 0, 0, 0.0
         self.order = torch.empty(0, dtype=torch.int64)
         self.losses = torch.empty(0)
@@ -75,27 +80,30 @@ class Run:
 
     def shuffle(self, samples: int, steps: int) -> None:
         """Draw the order of an epoch, (N,) int64 on the device, and set its sums to zero."""
-        self.order = torch.randperm(samples, generator=self._shuffling).to(self._device)
-        self.losses = torch.zeros(steps, device=self._device)
-        self.wrong = torch.zeros((), dtype=torch.int64, device=self._device)
+        drawn = [torch.randperm(samples, generator=generator) for generator in self._shuffling]
+        self.order = (drawn[0] if self.members == 1 else torch.stack(drawn, dim=1)).to(self._device)
+        self.losses = torch.zeros(steps, *self.order.shape[1:], device=self._device)
+        self.wrong = torch.zeros(self.order.shape[1:], dtype=torch.int64, device=self._device)
         self.seconds = 0.0
 
-    def finish_epoch(self, batch: int, lr: float, test_error: float | None) -> None:
-        """Write an epoch's line of the history and move on to the next."""
+    def finish_epoch(self, batch: int, lr: float, test_errors: Sequence[float] | None) -> None:
+        """Write an epoch's line of the history, one for each member, and move on to the next."""
         seen = min(len(self.order), batch * len(self.losses))
-        sizes = torch.full((len(self.losses),), batch, dtype=torch.float64)
+        sizes = torch.full((len(self.losses), 1), batch, dtype=torch.float64)
         sizes[-1] = seen - batch * (len(self.losses) - 1)
-        loss = float((self.losses.cpu().double() * sizes).sum()) / seen
-        self.history.append(
-            Epoch(
-                epoch=self.epoch + 1,
-                loss=loss,
-                train_error=int(self.wrong.item()) / seen,
-                test_error=test_error,
-                lr=lr,
-                seconds=self.seconds,
+        losses = (self.losses.cpu().double().reshape(len(sizes), -1) * sizes).sum(dim=0) / seen
+        wrong = self.wrong.reshape(-1).tolist()
+        for member in range(self.members):
+            self.history.append(
+                Epoch(
+                    epoch=self.epoch + 1,
+                    loss=float(losses[member]),
+                    train_error=wrong[member] / seen,
+                    test_error=test_errors[member] if test_errors else None,
+                    lr=lr,
+                    seconds=self.seconds / self.members,
+                )
             )
-        )
         self.epoch, self.step = self.epoch + 1, 0
 
     def keep(self) -> None:
@@ -118,11 +126,16 @@ class Run:
         """
         losses = self.losses[: self.step]
         if not bool(torch.isfinite(losses).all()):
-            first = int(torch.nonzero(~torch.isfinite(losses))[0])
+            step, *member = torch.nonzero(~torch.isfinite(losses))[0].tolist()
             raise TrainingError(
-                f"{label}: the loss is {float(losses[first])} at epoch {self.epoch + 1}, step {first + 1}, "
-                "expected a finite number; a smaller lr, a warm-up or another initialisation may help"
+                f"{self.called(label, *member)}: the loss is {float(losses[(step, *member)])} at epoch "
+                f"{self.epoch + 1}, step {step + 1}, expected a finite number; a smaller lr, a warm-up or "
+                "another initialisation may help"
             )
+
+    def called(self, label: str, member: int = 0) -> str:
+        """Return what an error calls a member."""
+        return label if self.members == 1 else f"{label}, seed {self._seeds[member]}"
 
     def pause(self, pacer: Pacer, *, show: bool = False) -> None:
         """Save the state and show progress where it is time; let an interrupt through once nothing is lost.
@@ -178,17 +191,37 @@ class Run:
         )
 
     def _position(self) -> Position:
-        last = self.history[-1] if self.history else None
-        loss = last.loss if last else None
+        """Return where it stands; of several members the means."""
+        last = self.history[-self.members :]
+        tested = next((e.epoch for e in reversed(self.history) if e.test_error is not None), 0)
+        evaluated = self.history[(tested - 1) * self.members : tested * self.members] if tested else []
+        loss = _mean([line.loss for line in last])
         if self.step:
-            loss = float(self.losses[self.step - 1])
+            loss = float(self.losses[self.step - 1].mean())
         return Position(
             epoch=self.epoch,
             step=self.step,
             loss=loss,
-            train_error=last.train_error if last else None,
-            test_error=next((e.test_error for e in reversed(self.history) if e.test_error is not None), None),
+            train_error=_mean([line.train_error for line in last]),
+            test_error=_mean([line.test_error for line in evaluated if line.test_error is not None]),
         )
+
+    def _generators(self) -> dict[str, Tensor]:
+        orders = zip(self._order_names(), self._shuffling, strict=True)
+        return {
+            **{name: generator.get_state() for name, generator in orders},
+            "augmentation": self.augmenting.get_state(),
+            "dropout": _global_state(self._device),
+        }
+
+    def _set_generators(self, states: dict[str, Tensor]) -> None:
+        for name, generator in zip(self._order_names(), self._shuffling, strict=True):
+            generator.set_state(states[name])
+        self.augmenting.set_state(states["augmentation"])
+        _set_global_state(states["dropout"], self._device)
+
+    def _order_names(self) -> list[str]:
+        return ["order", *(f"order {member}" for member in range(1, self.members))]
 
     def _save(self, pacer: Pacer) -> None:
         if self._folder is None:
@@ -198,10 +231,8 @@ class Run:
         for index, slots in self._optimizer.state_dict()["state"].items():
             filled = {name: value for name, value in slots.items() if value is not None}
             tensors |= {f"optimizer/{index}/{name}": value for name, value in filled.items()}
+        tensors |= {f"generator/{name}": state for name, state in self._generators().items()}
         tensors |= {
-            "generator/order": self._shuffling.get_state(),
-            "generator/augmentation": self.augmenting.get_state(),
-            "generator/dropout": _global_state(self._device),
             "epoch/order": self.order,
             "epoch/losses": self.losses,
             "epoch/wrong": self.wrong,
@@ -231,9 +262,7 @@ class Run:
             slots.setdefault(int(index), {})[slot] = tensor
         self._network.load_state_dict(parts["network"])
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": slots})
-        self._shuffling.set_state(parts["generator"]["order"])
-        self.augmenting.set_state(parts["generator"]["augmentation"])
-        _set_global_state(parts["generator"]["dropout"], self._device)
+        self._set_generators(parts["generator"])
         self.order = parts["epoch"]["order"].to(self._device)
         self.losses = parts["epoch"]["losses"].to(self._device)
         self.wrong = parts["epoch"]["wrong"].to(self._device)
@@ -254,6 +283,10 @@ class Run:
     def _snapshot_file(self, epoch: int) -> Path:
         assert self._folder is not None
         return self._folder / f"snapshot-{epoch:05d}.safetensors"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 @contextmanager

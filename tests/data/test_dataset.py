@@ -5,7 +5,7 @@ from torchvision.transforms.functional import center_crop
 
 from netprops.data import Dataset, Split
 from netprops.data.dataset import channel_statistics
-from netprops.errors import DamagedDataError
+from netprops.errors import DamagedDataError, UsageError
 
 
 def split(n=10, seed=0, classes=3, shape=(2, 4, 4)):
@@ -125,3 +125,42 @@ def test_parity_has_labels_of_both_signs_only():
     part = Split(torch.zeros(2, 3), torch.tensor([0.0, 1.0]))
     with pytest.raises(DamagedDataError, match=r"labels \[0.0, 1.0\], expected only \[-1, 1\]"):
         Dataset(name="p", train=part, test=part, task="parity", classes=("even", "odd"))
+
+
+def test_parts_are_disjoint_of_equal_size_and_the_test_part_stays():
+    data = dataset(train=split(50))
+    parts = [data.part(index, 3, 2) for index in range(3)]
+    assert [len(part.train) for part in parts] == [16] * 3
+    rows = [{image.numpy().tobytes() for image in part.train.inputs} for part in parts]
+    everything = {image.numpy().tobytes() for image in data.train.inputs}
+    assert set.union(*rows) < everything
+    assert len(set.union(*rows)) == 48
+    labels = dict(
+        zip((i.numpy().tobytes() for i in data.train.inputs), data.train.labels.tolist(), strict=True)
+    )
+    for part in parts:
+        assert part.test is data.test
+        assert torch.equal(part.prepare(data.test.inputs), data.prepare(data.test.inputs))
+        assert part.train.labels.tolist() == [labels[i.numpy().tobytes()] for i in part.train.inputs]
+    assert parts[1].name == "random part 2 of 3, partition 2"
+
+
+def test_a_part_is_the_same_every_time_and_another_one_has_another_digest():
+    data = dataset(train=split(50))
+    assert data.part(1, 3, 2).digest == dataset(train=split(50)).part(1, 3, 2).digest
+    others = [data, *(data.part(*which) for which in ((0, 3, 2), (1, 3, 2), (1, 3, 1), (1, 2, 2)))]
+    assert len({one.digest for one in others}) == len(others)
+    first, second = ({i.numpy().tobytes() for i in data.part(0, 2, n).train.inputs} for n in (0, 1))
+    assert first != second
+    assert first & second, "a partition is drawn anew"
+
+
+def test_parts_that_there_are_not_are_refused():
+    data = dataset(train=split(10))
+    for index, of, partition in ((3, 3, 0), (-1, 3, 0), (0, 0, 0), (0, 3, -1)):
+        with pytest.raises(UsageError, match=f"has no part {index} of {of} in partition {partition}"):
+            data.part(index, of, partition)
+    with pytest.raises(
+        UsageError, match=r"each of 4 parts has 2 of the 10 training samples, .* a class \(3\)"
+    ):
+        data.part(0, 4)

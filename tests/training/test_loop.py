@@ -3,10 +3,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from netprops.data import Dataset, Split
 from netprops.errors import TrainingError
 from netprops.training import loop
 from netprops.training.recipe import Recipe
@@ -260,3 +262,75 @@ def test_snapshots_can_be_written_whatever_the_layout_of_the_weights(small, tmp_
     trained = loop.train(network, data, PLAIN, seed=0, device=CPU, state=tmp_path, every_seconds=0.0)
     assert all(tensor.is_contiguous() for tensor in trained.snapshots[3].values())
     assert torch.equal(trained.snapshots[3]["0.weight"], network[0].weight)
+
+
+@pytest.mark.parametrize("samples", [96, 100])  # 100: the last batch is smaller, and so is its last part
+def test_micro_batches_give_the_gradient_of_the_whole_batch(small, samples):
+    weights, histories = [], []
+    for accumulate in (1, 4):
+        network = Linear(3)
+        recipe = PLAIN.changed(precision="float64", label_smoothing=0.1, accumulate=accumulate)
+        trained = loop.train(network, small.clouds(samples), recipe, seed=5, device=CPU)
+        weights.append(small.flat(network))
+        histories.append([(line.loss, line.train_error, line.test_error) for line in trained.history])
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-12, atol=1e-12)
+    for whole, parts in zip(*histories, strict=True):
+        assert parts == pytest.approx(whole, rel=1e-6)
+
+
+def test_batch_norm_sees_micro_batches(small):
+    class Watching(Linear):
+        def __init__(self) -> None:
+            super().__init__(3)
+            self.norm, self.sizes = nn.BatchNorm1d(6), []
+
+        def forward(self, x):
+            if self.training:
+                self.sizes.append(len(x))
+            return super().forward(self.norm(x))
+
+    network = Watching()
+    loop.train(network, small.clouds(42), PLAIN.changed(epochs=1, accumulate=2), seed=5, device=CPU)
+    assert network.sizes == [8] * 5 + [2]
+    assert network.norm.num_batches_tracked == 6
+
+
+def test_a_batch_is_a_whole_number_of_micro_batches():
+    with pytest.raises(ValueError, match="a batch of 16 has no 3 equal micro-batches"):
+        PLAIN.changed(accumulate=3)
+
+
+def test_resized_crops_come_from_whole_images_and_tests_from_their_view():
+    """The corner of every image is its brightest pixel, and outside the view."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 100, (24, 1, 12, 12), dtype=np.uint8)
+    images[:, :, 0, 0] = 255
+    part = Split.of_arrays(images, np.arange(24) % 3)
+    data = Dataset.of_images("photographs", part, part, classes=("a", "b", "c"), view=8)
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.readout, self.seen = nn.Linear(64, 3), {True: [], False: []}
+
+        def forward(self, x):
+            self.seen[self.training].append(x)
+            return self.readout(x.flatten(1))
+
+    network = Watching()
+    recipe = PLAIN.changed(epochs=4, augmentation={"resized_crop": 8})
+    loop.train(network, data, recipe, seed=0, device=CPU)
+    trained, tested = (torch.cat(network.seen[mode]) for mode in (True, False))
+    assert trained.shape[1:] == tested.shape[1:] == data.input_shape == (1, 8, 8)
+    centre = data.prepare(torch.from_numpy(images[:, :, 2:10, 2:10].copy()))
+    assert torch.equal(tested[:24], centre)
+    assert trained.max() > 1.2 * tested.max()
+    assert not torch.equal(trained[:24], trained[24:48])
+
+
+def test_large_images_are_evaluated_in_smaller_batches(small, monkeypatch):
+    data, seen = recording(small, small.clouds(4, 30))
+    monkeypatch.setattr(loop, "_EVALUATED_AT_ONCE", 6 * 8)
+    share = loop.error_share(Linear(3), data, data.test, device=CPU, recipe=PLAIN)
+    assert [len(batch) for batch in seen] == [8, 8, 8, 6]
+    assert share == (data.test.labels != 0).double().mean()

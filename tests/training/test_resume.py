@@ -8,13 +8,18 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from netprops.data import Dataset, Split
 from netprops.errors import TrainingError
-from netprops.training import checkpoint
+from netprops.training import checkpoint, loop
+from netprops.training.recipe import Recipe
 
 
 def run_program(small, folder: Path, plan: str) -> dict[str, object]:
@@ -93,6 +98,45 @@ def doctored(folder: Path, change) -> None:
 def test_an_untouched_state_resumes_to_the_same_weights(small, crashed, undisturbed):
     doctored(crashed, lambda tensors, facts: None)
     assert torch.equal(small.flat(small.trained(crashed)), undisturbed)
+
+
+def test_micro_batches_and_resized_crops_resume_to_the_same_weights(small, tmp_path):
+    """It ends within a step of the second epoch, after the first of its two micro-batches."""
+    calls = 0
+
+    class Crashing(Dataset):
+        def prepare(self, inputs):
+            nonlocal calls
+            calls += 1
+            if calls == 16:
+                raise CrashError
+            return super().prepare(inputs)
+
+    recipe = Recipe(
+        epochs=3,
+        batch=8,
+        accumulate=2,
+        optimizer="sgd",
+        lr=0.1,
+        momentum=0.9,
+        augmentation={"resized_crop": 4, "flip": True},
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)
+    part = Split.of_arrays(pixels, np.arange(40) % 3)
+    weights = []
+    for kind, folder in ((Dataset, None), (Crashing, tmp_path), (Dataset, tmp_path)):
+        torch.manual_seed(0)
+        made = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3))
+        data = kind.of_images("x", part, part, classes=("a", "b", "c"), view=4)
+        with suppress(CrashError):
+            loop.train(made, data, recipe, seed=1, device=torch.device("cpu"), state=folder, every_seconds=0)
+        weights.append(small.flat(made))
+        if kind is Crashing:
+            found = checkpoint.latest(tmp_path)
+            assert found is not None
+            assert (found.facts["epoch"], found.facts["step"]) == (1, 2)
+    assert torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[1])
 
 
 def fresh_generator() -> torch.Tensor:

@@ -5,7 +5,8 @@ bounds, judged within one false-alarm budget as the plugin judges a run of these
 of them fails. A null is a layer of perfect clones, of which every claim holds: alarms among them are false,
 and the budget promises at most one run in a hundred. A control is a layer of which some claim does not hold:
 an alarm is a detection, and at least 95 of a hundred runs should give one. Nulls and controls vary in tasks,
-outputs, noise and seeds; N samples in either split, W neurons.
+outputs, noise and seeds; N samples in either split, W neurons. The budget governs p-values alone: the search
+for a failing chunk is exact, and how often it finds one among perfect clones depends on W and N.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -32,39 +34,52 @@ from netprops.verdict import Outcome, rejections
 ALPHA = 0.01
 DETECTED = 0.95
 ROLE = "planted-layer"
-N, W = 500, 96
 
 
-def task(seed, outputs, **changes):
-    return Task(features=4, outputs=outputs, n_train=N, n_test=N, seed=seed, **changes)
+@dataclass(frozen=True)
+class Size:
+    """Neurons of a layer and samples of a split."""
+
+    width: int
+    samples: int
+
+    def task(self, seed, outputs, **changes):
+        """Return a task of four features with that many samples."""
+        return Task(
+            features=4, outputs=outputs, n_train=self.samples, n_test=self.samples, seed=seed, **changes
+        )
 
 
-def null(seed):
+def null(size, seed):
     rng = np.random.default_rng(seed)
     noise, outputs = rng.uniform(0.02, 0.05), int(rng.integers(1, 4))
-    return clones(W, task=task(seed, outputs), seed=seed, noise=noise)
+    return clones(size.width, task=size.task(seed, outputs), seed=seed, noise=noise)
 
 
 CONTROLS = {
-    "distributed code: no copies": lambda seed, o: distributed(W, outputs=o, n_train=N, n_test=N, seed=seed),
-    "half of the noise shared along W/4 directions": lambda seed, o: correlated(
-        W, task=task(seed, o), seed=seed
+    "distributed code: no copies": lambda size, seed, o: distributed(
+        size.width, outputs=o, n_train=size.samples, n_test=size.samples, seed=seed
     ),
-    "noise in the weights, seen through 16 inputs": lambda seed, o: clones(
-        W, task=task(seed, o, inputs=16), seed=seed, where="weights"
+    "half of the noise shared along W/4 directions": lambda size, seed, o: correlated(
+        size.width, task=size.task(seed, o), seed=seed
     ),
-    "random weights: not trained": lambda seed, o: untrained(W, task=task(seed, o), seed=seed),
-    "stopped early: no gap at the boundary": lambda seed, o: clones(
-        W, task=task(seed, o, train_boundary="one-sided", boundary="one-sided"), seed=seed
+    "noise in the weights, seen through 16 inputs": lambda size, seed, o: clones(
+        size.width, task=size.task(seed, o, inputs=16), seed=seed, where="weights"
     ),
-    "noisy labels, not interpolated": lambda seed, o: clones(
-        W, task=task(seed, o, train_boundary="symmetric", boundary="symmetric"), seed=seed
+    "random weights: not trained": lambda size, seed, o: untrained(
+        size.width, task=size.task(seed, o), seed=seed
+    ),
+    "stopped early: no gap at the boundary": lambda size, seed, o: clones(
+        size.width,
+        task=size.task(seed, o, train_boundary="one-sided", boundary="one-sided"),
+        seed=seed,
+    ),
+    "noisy labels, not interpolated": lambda size, seed, o: clones(
+        size.width,
+        task=size.task(seed, o, train_boundary="symmetric", boundary="symmetric"),
+        seed=seed,
     ),
 }
-
-
-def control(name, seed):
-    return CONTROLS[name](seed, 1 + seed % 3)
 
 
 def module_of(path):
@@ -120,12 +135,12 @@ def run(layer):
     return broken
 
 
-def null_run(seed):
-    return run(null(seed))
+def null_run(size, seed):
+    return run(null(size, seed))
 
 
-def control_run(name, seed):
-    return run(control(name, seed))
+def control_run(size, name, seed):
+    return run(CONTROLS[name](size, seed, 1 + seed % 3))
 
 
 def interval(count, of):
@@ -154,7 +169,10 @@ def main():
     parser.add_argument("--quick", action="store_true", help="20 nulls and 10 layers of each control")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("-o", "--out", type=Path, help="write the table to this file as well")
+    parser.add_argument("--width", type=int, default=96, help="W, neurons of a layer (default: 96)")
+    parser.add_argument("--samples", type=int, default=500, help="N, of either split (default: 500)")
     arguments = parser.parse_args()
+    size = Size(arguments.width, arguments.samples)
     nulls, each = (20, 10) if arguments.quick else (arguments.nulls, arguments.each)
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     began = time.monotonic()
@@ -162,17 +180,22 @@ def main():
     lines = [f"| layers | runs | alarms | {header} |", "|---|---:|---:|" + "---|" * len(claims()[0])]
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.processes, mp_context=spawned) as pool:
-        alarms, line = row("perfect clones", list(pool.map(null_run, range(nulls), chunksize=10)))
+        alarms, line = row(
+            "perfect clones", list(pool.map(partial(null_run, size), range(nulls), chunksize=10))
+        )
         lines.append(line)
         good = alarms <= ALPHA * nulls
         for name in CONTROLS:
             seeds = range(10_000, 10_000 + each)
-            caught, line = row(name, list(pool.map(partial(control_run, name), seeds, chunksize=5)))
+            caught, line = row(name, list(pool.map(partial(control_run, size, name), seeds, chunksize=5)))
             lines.append(line)
             good &= caught >= math.ceil(DETECTED * each)
+    promise = (
+        f"alarms in at most {ALPHA:.0%} of the runs with perfect clones, in at least {DETECTED:.0%} of those"
+    )
     said = (
-        f"W = {W}, N = {N}, {len(claims()[0])} claims a run, budget {ALPHA:.0%}. Promised: alarms in at most "
-        f"{ALPHA:.0%} of the runs with perfect clones and in at least {DETECTED:.0%} of those with a control."
+        f"W = {size.width}, N = {size.samples}, {len(claims()[0])} claims a run, budget {ALPHA:.0%}. "
+        f"Promised: {promise} with a control."
     )
     table = "\n".join([said, "", *lines])
     print(table)

@@ -3,9 +3,10 @@
 Promised: on two cores at least 5 times faster than one training after another, by one thread each, for as
 many epochs of 10,000 samples of 10 numbers. Stacks are trained as the zoo trains them: blocks of ten seeds,
 one thread each, shared by as many processes as there are cores. Beside them one stack of all 20 by one
-thread, and the same steps by ``torch.func``: ``vmap`` over the gradient of ``functional_call``, with the fused
-Adam of the others. What counts is the processor's time in the busiest process, which is the time that passes
-where cores are free, and of every way the fastest of some rounds: other processes only ever slow one down.
+thread, and the same steps by ``torch.func``: ``vmap`` over the gradient of ``functional_call``, with the
+fused Adam of the others. What counts is the processor's time in the busiest process, which is the time that
+passes where cores are free, and of every way the fastest of some rounds: other processes only ever slow one
+down.
 
 Weights differ by 1e-5 at most after the first epoch in float32, and by 1e-10 after all in float64. In float32
 the rounding of the first epoch grows wherever a sample crosses a kink: Adam divides a gradient by its size,

@@ -40,7 +40,7 @@ def dynamics():
 
     def measured(family, variant=None):
         if (family.id, variant) not in known:
-            networks = family.widest(variant)
+            networks = family.widest(variant)[: family.declaration.seeds]
             epochs = [epoch for epoch in networks[0].snapshots if epoch]
             width = networks[0].width
             sizes = [width // 16, width // 8, width // 4]
@@ -77,7 +77,7 @@ def at_epoch(subject, sizes):
     return correlation, subject.error("train"), subject.error("test"), *chunks.y
 
 
-@pytest.mark.netprops(on="family", families="clones", needs="widest")
+@pytest.mark.netprops(on="family", families="snapshots", needs="widest")
 def test_chunks_become_clones_after_the_network_interpolates(family, dynamics, verdict):
     """After the full network interpolates, the training error of chunks goes on falling: the second phase.
 
@@ -114,7 +114,7 @@ def test_chunks_become_clones_after_the_network_interpolates(family, dynamics, v
         )
 
 
-@pytest.mark.netprops(on="family", families="clones", needs="widest")
+@pytest.mark.netprops(on="family", families="snapshots", needs="widest")
 def test_residual_correlation_falls_before_the_network_interpolates(family, dynamics, verdict):
     """The correlation of the residuals falls in the first phase, and hardly after the network interpolates.
 
@@ -149,7 +149,7 @@ def test_residual_correlation_falls_before_the_network_interpolates(family, dyna
     verdict.note(f"Fall afterwards: {second}.")
 
 
-@pytest.mark.netprops(on="family", families="clones", variant="nodecay", needs="widest")
+@pytest.mark.netprops(on="family", families="snapshots", variant="nodecay", needs="widest")
 def test_without_weight_decay_training_lowers_the_correlation_less(family, dynamics, verdict):
     """Control: without weight decay, the residual correlation falls less during training.
 

@@ -44,7 +44,7 @@ def stopped():
     known = {}
 
     def measured(family, verdict):
-        widest = family.widest()
+        widest = family.widest()[: family.declaration.seeds]
         size = widest[0].width // 4
         if family.id not in known:
             early = [stopped_early(one) for one in widest]
@@ -61,7 +61,7 @@ def stopped():
     return measured
 
 
-@pytest.mark.netprops(on="family", families="clones", needs="widest")
+@pytest.mark.netprops(on="family", families="snapshots", needs="widest")
 def test_networks_stopped_early_hold_no_clones(family, stopped, verdict):
     """Control: stopped where training and test error are alike, chunks are no copies of the layer.
 
@@ -87,7 +87,7 @@ def test_networks_stopped_early_hold_no_clones(family, stopped, verdict):
     )
 
 
-@pytest.mark.netprops(on="family", families="clones", needs="widest")
+@pytest.mark.netprops(on="family", families="snapshots", needs="widest")
 def test_residuals_are_more_correlated_when_stopped_early(family, stopped, verdict):
     """Control: stopped early, what chunks do not explain is shared by the neurons to a larger part.
 

@@ -52,7 +52,7 @@ def test_error_of_full_networks_falls_as_inverse_square_root(
 
     Every width is trained from several seeds; error∞ is the error of the summed logits of the widest
     networks. What would count against the claim: another exponent, or a bent curve in log-log. What decides
-    the exponent of FC5 is measured in benchmarks/exponent.md: the protocol, the decay and the epochs.
+    the exponent of FC5, protocol, decay or epochs, is measured by benchmarks/exponent.py.
     """
     family.across(3)
     curve, infinite = errors_of_full_networks(family, "test"), error_of_infinite_width(family)

@@ -61,6 +61,8 @@ class Wanted:
         if self.variant is None:
             return widest(target, None) if only_widest else target.specs()
         changed = widest(target, self.variant) if only_widest else target.specs(self.variant)
+        if target.variant(self.variant).parts:  # networks on parts of the data have no plain counterparts
+            return (*changed, *widest(target, None))
         return tuple(one for spec in changed for one in (target.spec(spec.width, spec.seed), spec))
 
 

@@ -100,6 +100,14 @@ def test_markers_add_up_and_the_closest_wins(runs):
     result.stdout.fnmatch_lines(["*test_it[[]toy-here-w8-s0]", "3 tests collected*"])
 
 
+def test_networks_on_parts_of_the_data_come_with_the_widest_plain_ones():
+    parts = {"halves": Variant(widths=(1, 2), seeds=4, parts=2, why="test")}
+    family = TOY.model_copy(update={"variants": parts})
+    found = [spec.id for spec in Wanted("family", variant="halves").specs(family)]
+    assert found[:8] == [f"toy-here-halves-w{width}-s{seed}" for width in (1, 2) for seed in range(4)]
+    assert found[8:] == ["toy-here-w8-s0", "toy-here-w8-s1", "toy-here-w8-s2"]
+
+
 def test_one_width_or_one_network_is_refused_where_several_are_compared():
     alone = TOY.model_copy(update={"widths": (8,), "seeds": 1, "widest_seeds": None, "variants": {}})
     family = FamilyUnderTest(alone, list)

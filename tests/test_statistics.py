@@ -7,16 +7,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from netprops.errors import MeasurementError, UsageError
-from netprops.measurement import Curve, Measurement
+from netprops.measurement import Measurement
 from netprops.statistics import (
     bootstrap,
     detectable_effect,
     holm,
-    mean_bands,
     mean_interval,
     p_outside,
     paired_difference,
-    pooled_curve,
 )
 
 numbers = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
@@ -133,15 +131,6 @@ def test_the_bootstrap_refuses_what_resamples_leave_undefined():
         bootstrap(fragile, [1.0], name="m", n_of="seeds", rng=np.random.default_rng(0))
 
 
-def test_bands_follow_the_spread_of_the_mean():
-    rng = np.random.default_rng(4)
-    replicates = rng.normal(0, [0.0, 1.0, 3.0], (400, 3))
-    low, high = mean_bands(replicates, rng)
-    assert high - low == pytest.approx(2 * 1.96 * replicates.std(axis=0) / 20, rel=0.1)
-    with pytest.raises(MeasurementError, match="at least two"):
-        mean_bands(replicates[:1], rng)
-
-
 def test_holm_steps_down():
     assert holm([0.01, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]
     assert holm([0.02, 0.03], 0.05) == [True, True]  # Bonferroni would reject the first alone
@@ -206,42 +195,3 @@ def test_a_detectable_effect_is_decided_as_often_as_its_power_says():
     assert decided == pytest.approx(0.8, abs=0.05)
     assert detectable_effect(measured(0.0, 2.0), alpha=0.01) == pytest.approx(2 * size)
     assert detectable_effect(Measurement.exact("count", 3, n=1, n_of="networks", how="counted")) == 0
-
-
-def drawn_curve(rows, x=(2, 4, 8)):
-    rows = np.asarray(rows, dtype=float)
-    mean = rows.mean(axis=0)
-    return Curve(
-        name="error",
-        x=np.array(x),
-        y=mean,
-        low=mean,
-        high=mean,
-        x_name="w",
-        y_name="error",
-        n=len(rows),
-        n_of="permutations",
-        how="mean",
-        replicates=rows,
-    )
-
-
-def test_a_pooled_curve_averages_networks_and_keeps_the_spread_of_draws():
-    rng = np.random.default_rng(8)
-    one, other = rng.random((50, 3)), 1 + rng.random((50, 3))
-    pooled = pooled_curve([drawn_curve(one), drawn_curve(other)], rng=rng)
-    np.testing.assert_allclose(pooled.y, (one.mean(axis=0) + other.mean(axis=0)) / 2)
-    np.testing.assert_allclose(pooled.replicates, (one + other) / 2)
-    # The networks differ by 1, their draws by 0.3: the interval is over draws alone.
-    assert (pooled.high - pooled.low < 0.2).all()
-    assert pooled.details["networks"] == 2
-
-
-def test_curves_that_do_not_match_are_not_pooled():
-    rng = np.random.default_rng(9)
-    with pytest.raises(MeasurementError, match="cannot be pooled"):
-        pooled_curve([drawn_curve(rng.random((5, 3))), drawn_curve(rng.random((5, 3)), x=(2, 4, 9))], rng=rng)
-    with pytest.raises(MeasurementError, match="equally many permutations"):
-        pooled_curve([drawn_curve(rng.random((5, 3))), drawn_curve(rng.random((6, 3)))], rng=rng)
-    with pytest.raises(MeasurementError, match="at least one curve"):
-        pooled_curve([], rng=rng)

@@ -75,7 +75,7 @@ def test_two_processes_and_one_give_the_same_record_and_train_each_network_once(
     assert warm.returncode == cold.returncode
     assert without_times(second) == without_times(first)
     outcomes = {test["name"]: test["outcome"] for test in first["tests"]}
-    assert len(first["tests"]) == 13 + 2 * 9
+    assert len(first["tests"]) == 14 + 2 * 10
     assert "ERROR" not in outcomes.values(), json.dumps(first["tests"], indent=1)
     assert outcomes["test_random_chunks_interpolate_the_training_set"] == "PASS"
     assert outcomes["test_chunks_reconstruct_the_layer"] == "PASS"

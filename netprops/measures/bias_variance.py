@@ -32,7 +32,8 @@ from scipy import special
 
 from netprops.errors import MeasurementError, UndeterminedError, UsageError
 from netprops.measurement import Measurement
-from netprops.statistics import spread_means, t_quantile
+from netprops.replicates import spread_means
+from netprops.statistics import t_quantile
 
 Floats = NDArray[np.float64]
 Kind = Literal["cross-entropy", "squared"]

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Curve, Measurement
-from netprops.statistics import mean_bands, mean_interval
+from netprops.replicates import mean_bands
+from netprops.statistics import mean_interval
 
 if TYPE_CHECKING:
     import torch

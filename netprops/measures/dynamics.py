@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from netprops.errors import MeasurementError, UndeterminedError, UsageError
 from netprops.measurement import Curve, Measurement
-from netprops.statistics import mean_interval, spread_means, t_quantile, t_tail
+from netprops.replicates import spread_means
+from netprops.statistics import mean_interval, t_quantile, t_tail
 
 Floats = NDArray[np.float64]
 Scale = Literal["log", "epoch"]

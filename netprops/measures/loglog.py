@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from netprops.errors import MeasurementError, UndeterminedError, UsageError
 from netprops.measurement import Curve, Detail, Measurement
-from netprops.statistics import spread_means, t_quantile
+from netprops.replicates import spread_means
+from netprops.statistics import t_quantile
 
 Floats = NDArray[np.float64]
 

@@ -28,7 +28,7 @@ from netprops.measures.chunks import sizes as chunk_sizes
 from netprops.measures.moments import Moments, Residuals, residuals
 from netprops.measures.surrogate import surrogates
 from netprops.measures.threads import over_threads
-from netprops.statistics import mean_bands
+from netprops.replicates import mean_bands
 
 Floats = NDArray[np.float64]
 

@@ -25,6 +25,9 @@ from netprops.statistics import t_quantile
 
 Floats = NDArray[np.float64]
 
+INTERPOLATES = 0.005
+"""Training error, as a fraction, at which a training set counts as interpolated; it defines w*."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerLaw:
@@ -221,7 +224,7 @@ def local_slope(
     )
 
 
-def crossing(train_error_curve: Curve, threshold: float = 0.005) -> float:
+def crossing(train_error_curve: Curve, threshold: float = INTERPOLATES) -> float:
     """Return the size at which the mean training error crosses the threshold, between measured sizes.
 
     Args:
@@ -244,7 +247,7 @@ def crossing(train_error_curve: Curve, threshold: float = 0.005) -> float:
     return float(np.exp(np.log(x[i - 1]) + part * np.log(x[i] / x[i - 1])))
 
 
-def critical_width(train_error_curve: Curve, threshold: float = 0.005) -> Measurement:
+def critical_width(train_error_curve: Curve, threshold: float = INTERPOLATES) -> Measurement:
     """Return w*, the smallest measured size whose mean training error is at most the threshold.
 
     Args:

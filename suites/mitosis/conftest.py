@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from netprops.measurement import Curve, Measurement
+from netprops.measurement import Measurement
 from netprops.measures.chunks import chunk_error, ensemble_error, sizes
 from netprops.measures.reconstruction import reconstruction_curve
-from netprops.measures.scaling import critical_width
-from netprops.statistics import mean_bands
+from netprops.measures.scaling import INTERPOLATES, critical_width
+from netprops.replicates import mean_curve
 
 # A mean over chunks decides w*, on the training set; fits of small excesses need more, on the test set.
 DRAWS = {"train": 100, "test": 200}
-INTERPOLATES = 0.005
 
 
 @pytest.fixture(scope="session")
@@ -92,19 +91,14 @@ def errors_of_full_networks():
         rows = np.array([[of_seed[f, seed].error(split) for f in factors] for seed in sorted(seeds)])
         widths = [of_seed[f, min(seeds)].width for f in factors]
         bottleneck = len(set(widths)) == 1
-        low, high = mean_bands(rows, networks[0].rng("widths")) if len(rows) > 1 else (rows[0], rows[0])
-        return Curve(
-            name=f"{split} error of full networks",
-            x=factors if bottleneck else widths,
-            y=rows.mean(axis=0),
-            low=low,
-            high=high,
+        return mean_curve(
+            f"{split} error of full networks",
+            factors if bottleneck else widths,
+            rows,
             x_name="width factor" if bottleneck else "width W (neurons)",
             y_name="error (fraction)",
-            n=len(rows),
             n_of="seeds",
-            how="mean over seeds; percentile bootstrap over seeds",
-            replicates=rows,
+            rng=networks[0].rng("widths"),
         )
 
     return measured

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from netprops.measurement import Curve, Measurement
+from netprops.measurement import Measurement
 from netprops.measures.bias_variance import bias_variance, variance_peak
+from netprops.replicates import mean_curve
 from netprops.statistics import mean_interval, paired_difference
 
 FIG_S5 = "Doimo et al. 2022, Fig. S5, after Yang et al. 2020"
@@ -34,7 +35,18 @@ def test_variance_peaks_below_the_critical_size(family, clone_size, verdict):
         ]
         for name, values in rows.items():
             values.append([getattr(one, name).value for one in found])
-    curves = {name: over_widths(name, widths, np.array(values).T) for name, values in rows.items()}
+    curves = {
+        name: mean_curve(
+            name,
+            widths,
+            np.array(values).T,
+            x_name="width W (neurons)",
+            y_name="share of the risk",
+            n_of="partitions",
+            rng=networks[0].rng(name),
+        )
+        for name, values in rows.items()
+    }
     verdict.figure(
         "bias-and-variance",
         list(curves.values()),
@@ -65,22 +77,4 @@ def test_variance_peaks_below_the_critical_size(family, clone_size, verdict):
         ),
         at_least=0.0,
         source=FIG_S5,
-    )
-
-
-def over_widths(name, widths, rows):
-    """Return one part of the risk over widths; the rows are partitions."""
-    intervals = [mean_interval(column, name=name, n_of="partitions") for column in rows.T]
-    return Curve(
-        name=name,
-        x=widths,
-        y=rows.mean(axis=0),
-        low=[one.low for one in intervals],
-        high=[one.high for one in intervals],
-        x_name="width W (neurons)",
-        y_name="share of the risk",
-        n=len(rows),
-        n_of="partitions",
-        how="mean over partitions; Student's t",
-        replicates=rows,
     )

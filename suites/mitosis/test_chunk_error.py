@@ -3,7 +3,8 @@
 import pytest
 
 from netprops.measures.scaling import local_slope, power_law
-from netprops.statistics import mean_interval, pooled_curve
+from netprops.replicates import pooled_curve
+from netprops.statistics import mean_interval
 
 FIG_3 = "Doimo et al. 2022, Fig. 3: test error - error∞ ∝ w^-1/2 beyond w*"
 
@@ -20,7 +21,9 @@ def pooled(family, chunk_errors, clone_size, verdict):
 
 
 @pytest.mark.netprops(on="family", families=("clones", "planted-drawn"))
-def test_chunk_error_falls_as_inverse_square_root(family, pooled, error_of_infinite_width, verdict):
+def test_chunk_error_falls_as_inverse_square_root(
+    family, pooled, errors_of_full_networks, error_of_infinite_width, verdict
+):
     """Beyond w*, the error of chunks above that of an ensemble falls as w^-1/2, on a straight line.
 
     The exponent alone would pass for the wrong reason: between a steep fall and the error of the network
@@ -33,11 +36,12 @@ def test_chunk_error_falls_as_inverse_square_root(family, pooled, error_of_infin
     law = power_law(errors, rng=family.widest()[0].rng("law"), asymptote=infinite.value, above=w_star)
     verdict.figure(
         "chunk-test-error",
-        [errors, law.line(errors.x)],
-        title="Test error of random chunks",
-        caption=f"Mean over {len(family.widest())} networks of the widest layer, and the power law fitted "
-        f"from w* on: exponent {law.exponent}, curvature {law.curvature}.",
+        [errors, errors_of_full_networks(family, "test"), law.line(errors.x)],
+        title="Test error of random chunks of the widest layer, and of full networks",
+        caption=f"Means over networks, and the power law fitted to chunks from w* on: exponent "
+        f"{law.exponent}, curvature {law.curvature}. Shaded: where the papers see w^-1/2.",
         lines={"w*": w_star},
+        bands={"beyond w*": (w_star, float(errors.x[-1]))},
         levels={"error∞": infinite.value},
         y_scale="log",
     )

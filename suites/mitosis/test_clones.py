@@ -2,10 +2,9 @@
 
 import pytest
 
-from netprops.measures.scaling import clones, crossing, growth_exponent, independent_size
+from netprops.measures.scaling import INTERPOLATES, clones, crossing, growth_exponent, independent_size
 from netprops.statistics import mean_interval
 
-INTERPOLATES = 0.005
 SECTION_3 = "Doimo et al. 2022, section 3: the number of clones is W / w*"
 
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from netprops.errors import UndeterminedError
-from netprops.measurement import Curve
 from netprops.measures.chunks import chunk_error
 from netprops.measures.dynamics import change_point, fall_after, fall_before, first_epoch_below
 from netprops.measures.reconstruction import reconstruction_curve
-from netprops.statistics import mean_bands, paired_difference
+from netprops.measures.scaling import INTERPOLATES
+from netprops.replicates import mean_curve
+from netprops.statistics import paired_difference
 
 FIG_5 = "Doimo et al. 2022, Fig. 5, S1 and S2 d-f"
-INTERPOLATES = 0.005
 
 
 @pytest.fixture(scope="session")
@@ -23,20 +23,7 @@ def dynamics():
     known = {}
 
     def over_epochs(name, y_name, rows, epochs, rng):
-        low, high = mean_bands(rows, rng)
-        return Curve(
-            name=name,
-            x=epochs,
-            y=rows.mean(axis=0),
-            low=low,
-            high=high,
-            x_name="epoch",
-            y_name=y_name,
-            n=len(rows),
-            n_of="seeds",
-            how="mean over seeds; percentile bootstrap over seeds",
-            replicates=rows,
-        )
+        return mean_curve(name, epochs, rows, x_name="epoch", y_name=y_name, n_of="seeds", rng=rng)
 
     def measured(family, variant=None):
         if (family.id, variant) not in known:

@@ -3,23 +3,26 @@
 import numpy as np
 import pytest
 
+from netprops.errors import UsageError
 from netprops.measures.chunks import chunk_error
 from netprops.measures.reconstruction import reconstruction_curve
+from netprops.measures.scaling import INTERPOLATES
 from netprops.statistics import mean_interval, paired_difference
 
 SECTION_4 = "Doimo et al. 2022, section 4, the impact of training"
-INTERPOLATES = 0.005
 
 
 def stopped_early(subject):
-    """Return the snapshot whose training error is nearest to its test error, on a log scale.
+    """Return the snapshot whose training error is nearest to its test error, relative to both.
 
     Only snapshots that do not interpolate are eligible; of a network without one, the first is taken.
     """
     early = [subject.at(epoch) for epoch in subject.snapshots if 0 < epoch < subject.recipe.epochs]
+    if not early:
+        raise UsageError(f"{subject.id} keeps no weights before its last epoch; give its recipe snapshots")
     errors = [(one.error("train"), one.error("test")) for one in early]
     able = [i for i, (train, _) in enumerate(errors) if train > INTERPOLATES] or [0]
-    return early[min(able, key=lambda i: abs(np.log(errors[i][0]) - np.log(errors[i][1])))]
+    return early[min(able, key=lambda i: abs(errors[i][0] - errors[i][1]) / max(sum(errors[i]), 1e-9))]
 
 
 def quality(subject, size):

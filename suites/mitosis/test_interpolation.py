@@ -7,8 +7,10 @@ import pytest
 
 from netprops.measures.chunks import error_of
 from netprops.measures.counterexample import search_failing_chunk
+from netprops.measures.scaling import INTERPOLATES
+from netprops.replicates import pooled_curve
+from netprops.statistics import mean_interval
 
-INTERPOLATES = 0.005
 FIG_4 = "Doimo et al. 2022, Fig. 4 a-c: training error of at most 0.5% beyond w*"
 
 
@@ -66,4 +68,41 @@ def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
         at_most=INTERPOLATES,
         source=FIG_4,
         calibration="benchmarks/controls.md: layers of perfect clones may fail at 3 w*, not at 4 w*",
+    )
+
+
+@pytest.mark.netprops(on="family", families="clones")
+def test_chunks_interpolate_as_networks_of_their_size_do(
+    family, chunk_errors, clone_size, errors_of_full_networks, verdict
+):
+    """Chunks of the widest networks interpolate the training set from w* on, as wide enough networks do.
+
+    What would count against the claim: chunks of twice the largest w* of the widest networks, or full
+    networks of the widest layer, whose mean training error is above 0.5%.
+    """
+    widest = family.widest()[: family.declaration.seeds]
+    chunks = pooled_curve([chunk_errors(one, "train") for one in widest], rng=widest[0].rng("interpolate"))
+    full = errors_of_full_networks(family, "train")
+    w_star = max(clone_size(one, verdict).value for one in widest)
+    verdict.figure(
+        "training-errors",
+        [chunks, full],
+        title="Training error of chunks of the widest networks, and of full networks",
+        caption="Means over networks; a chunk counts as a clone where its training error is at most 0.5%.",
+        lines={"w*": w_star},
+        levels={"0.5%": INTERPOLATES},
+        y_scale="log",
+    )
+    size = min(x for x in chunks.x if x >= min(2 * w_star, widest[0].width))
+    verdict.expect(
+        chunks.at(size).named(f"training error of chunks of {size:.0f}, mean over the widest networks"),
+        at_most=INTERPOLATES,
+        source=FIG_4,
+    )
+    verdict.expect(
+        mean_interval(
+            [one.error("train") for one in widest], name="training error of the widest networks", n_of="seeds"
+        ),
+        at_most=INTERPOLATES,
+        source=FIG_4,
     )

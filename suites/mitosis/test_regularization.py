@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from netprops.measures.reconstruction import reconstruction_curve
-from netprops.statistics import paired_difference, pooled_curve
+from netprops.replicates import pooled_curve
+from netprops.statistics import paired_difference
 
 FIG_6 = "Doimo et al. 2022, Fig. 6 and S3"
 

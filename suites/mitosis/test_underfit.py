@@ -3,11 +3,11 @@
 import pytest
 
 from netprops.measures.reconstruction import reconstruction_curve
-from netprops.measures.scaling import local_slope
-from netprops.statistics import mean_interval, paired_difference, pooled_curve
+from netprops.measures.scaling import INTERPOLATES, local_slope
+from netprops.replicates import pooled_curve
+from netprops.statistics import mean_interval, paired_difference
 
 FIG_7 = "Doimo et al. 2022, Fig. 7 and section 3: ResNet50 on ImageNet"
-INTERPOLATES = 0.005
 
 
 @pytest.mark.netprops(on="family", families="underfit")

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from netprops.errors import MeasurementError, UndeterminedError, UsageError
 from netprops.measurement import Curve
-from netprops.measures.dynamics import change_point, fall_after, fall_before, first_epoch_below, spread_means
+from netprops.measures.dynamics import change_point, fall_after, fall_before, first_epoch_below
+from netprops.replicates import spread_means
 
 EPOCHS = np.array([1, 2, 5, 10, 20, 40, 60, 80, 100, 130, 140, 150, 160, 170, 180, 200], dtype=np.float64)
 

@@ -32,6 +32,8 @@ PROTOCOLS = {
     "Adam, no decay": ADAM,
     "Adam, decay 1e-3": ADAM.changed(weight_decay=1e-3),
     "Adam, decay 1e-2": ADAM.changed(weight_decay=1e-2),
+    "Adam, decay 1e-2, cosine": ADAM.changed(weight_decay=1e-2, schedule="cosine", snapshots=()),
+    "AdamW, decay 1e-2": ADAM.changed(optimizer="adamw", weight_decay=1e-2),
     "SGD, lr 1e-3, decay 1e-2": SGD.changed(weight_decay=1e-2),
     "SGD, lr 1e-1, decay 1e-4": SGD.changed(lr=0.1, weight_decay=1e-4),
     "SGD, lr 1e-1, decay 1e-3": SGD.changed(lr=0.1, weight_decay=1e-3),

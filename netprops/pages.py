@@ -240,7 +240,8 @@ class Reader:
             recipe=[(words(n), said(recipe[n])) for n in names],
             cards=own,
             related=related,
-            pictures=[picture(f"{slug(s['id'])}.{f['name']}", f) for f in training_figures(s)],
+            # Of the networks that only a family's tests use there are hundreds: no curves of each.
+            pictures=[picture(f"{slug(s['id'])}.{f['name']}", f) for f in training_figures(s) if own],
         )
 
     def _family_page(self, family: str) -> Page:

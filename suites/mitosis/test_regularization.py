@@ -20,23 +20,30 @@ def quality(subject, size):
     return found.r2.y[0], found.correlation.y[0]
 
 
-def compared(family, variant, chunk_errors, clone_size, verdict):
-    """Return pairs of (R2, correlation) of networks with and without a regularisation, and the chunk size."""
-    pairs = family.pairs(variant)
-    wanted = max(clone_size(pairs[0][0], verdict).value, 8)
-    size = int(min(wanted, pairs[0][0].width // 4))
-    curves = [
-        pooled_curve([chunk_errors(pair[i], "test") for pair in pairs], rng=pairs[0][0].rng("decay"))
-        for i in (0, 1)
-    ]
-    verdict.figure(
-        "chunk-test-error",
-        [curves[0], replace(curves[1], name=f"the same, {variant}")],
-        title="Test error of random chunks with and without regularisation",
-        caption=f"Mean over {len(pairs)} pairs of networks of the same seed.",
-        y_scale="log",
-    )
-    return np.array([[quality(one, size) for one in pair] for pair in pairs]), size
+@pytest.fixture(scope="session")
+def compared(chunk_errors, clone_size):
+    """Measure R2 and correlation of pairs with and without a regularisation, at one chunk size."""
+    known = {}
+
+    def measured(family, variant, verdict):
+        pairs = family.pairs(variant)
+        size = int(min(max(clone_size(pairs[0][0], verdict).value, 8), pairs[0][0].width // 4))
+        if (family.id, variant) not in known:
+            known[family.id, variant] = np.array([[quality(one, size) for one in pair] for pair in pairs])
+        curves = [
+            pooled_curve([chunk_errors(pair[i], "test") for pair in pairs], rng=pairs[0][0].rng("decay"))
+            for i in (0, 1)
+        ]
+        verdict.figure(
+            "chunk-test-error",
+            [curves[0], replace(curves[1], name=f"the same, {variant}")],
+            title="Test error of random chunks with and without regularisation",
+            caption=f"Mean over {len(pairs)} pairs of networks of the same seed.",
+            y_scale="log",
+        )
+        return known[family.id, variant], size
+
+    return measured
 
 
 def expect_lower_r2(measured, size, what, verdict):
@@ -54,23 +61,23 @@ def expect_lower_r2(measured, size, what, verdict):
 
 
 @pytest.mark.netprops(on="family", families="clones", variant="nodecay")
-def test_without_weight_decay_there_are_no_clones(family, chunk_errors, clone_size, verdict):
+def test_without_weight_decay_there_are_no_clones(family, compared, verdict):
     """Control: without weight decay, chunks reconstruct the layer less well.
 
     Networks of the same seed, with and without decay, are compared at the critical size of the first network
     with decay. What would count against the claim: no difference, or one the other way.
     """
-    measured, size = compared(family, "nodecay", chunk_errors, clone_size, verdict)
+    measured, size = compared(family, "nodecay", verdict)
     expect_lower_r2(measured, size, "weight decay", verdict)
 
 
 @pytest.mark.netprops(on="family", families="clones", variant="nodecay")
-def test_without_weight_decay_residuals_are_more_correlated(family, chunk_errors, clone_size, verdict):
+def test_without_weight_decay_residuals_are_more_correlated(family, compared, verdict):
     """Control: without weight decay, what chunks do not explain is shared by the neurons to a larger part.
 
     Compared as above. What would count against the claim: residuals that are no more correlated, or less.
     """
-    measured, size = compared(family, "nodecay", chunk_errors, clone_size, verdict)
+    measured, size = compared(family, "nodecay", verdict)
     verdict.expect(
         paired_difference(
             measured[:, 1, 1],
@@ -84,10 +91,10 @@ def test_without_weight_decay_residuals_are_more_correlated(family, chunk_errors
 
 
 @pytest.mark.netprops(on="family", families="clones", variant="plain")
-def test_without_decay_and_augmentation_there_are_no_clones(family, chunk_errors, clone_size, verdict):
+def test_without_decay_and_augmentation_there_are_no_clones(family, compared, verdict):
     """Control: without weight decay and augmentation, chunks reconstruct the layer less well.
 
     As for weight decay alone. What would count against the claim: no difference, or one the other way.
     """
-    measured, size = compared(family, "plain", chunk_errors, clone_size, verdict)
+    measured, size = compared(family, "plain", verdict)
     expect_lower_r2(measured, size, "decay and augmentation", verdict)

@@ -1,7 +1,8 @@
 """Architectures: a registry by name; every network says where its last hidden representation is.
 
 Words: the *width factor* is what a family varies (units of a hidden layer for ``fc5``, n of WRN28-n for
-``wrn28``, channels of the first convolution for ``densenet40``, c of ResNet50×c for ``resnet50``); the
+``wrn28``, channels of the first convolution for ``densenet40``, c of ResNet50×c for ``resnet50``, α for
+``vgg16``, ``resnet18`` and ``transformer``, channels of the last convolution for ``smallcnn``); the
 *features* are the last hidden representation, N samples × W units; the *readout* is the linear layer that
 turns them into outputs. Importing this package imports no torch; :func:`build` imports the
 file of the architecture that it builds.
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "densenet40": "netprops.models.densenet40",
     "fc5": "netprops.models.fc5",
+    "resnet18": "netprops.models.resnet18",
     "resnet50": "netprops.models.resnet50",
+    "signals": "netprops.models.signals",
+    "smallcnn": "netprops.models.smallcnn",
+    "transformer": "netprops.models.transformer",
+    "vgg16": "netprops.models.vgg16",
     "wrn28": "netprops.models.wrn28",
 }
 _REGISTRY: dict[str, Callable[..., Any]] = {}

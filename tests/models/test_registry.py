@@ -12,7 +12,18 @@ from netprops.errors import UsageError
 def test_names_are_sorted_and_import_no_torch():
     code = "import sys, netprops.models as m; print(m.names(), 'torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "('densenet40', 'fc5', 'resnet50', 'wrn28') False"
+    known = (
+        "densenet40",
+        "fc5",
+        "resnet18",
+        "resnet50",
+        "signals",
+        "smallcnn",
+        "transformer",
+        "vgg16",
+        "wrn28",
+    )
+    assert said.strip() == f"{known} False"
 
 
 @pytest.fixture
@@ -45,7 +56,7 @@ def test_a_name_is_given_once(registered, name):
     ("name", "changes", "words"),
     [
         ("fc6", {}, "architecture 'fc6' is not known; did you mean 'fc5'"),
-        ("zzz", {}, "architecture 'zzz' is not known; it is one of densenet40, fc5, resnet50, wrn28"),
+        ("zzz", {}, "architecture 'zzz' is not known; it is one of densenet40, fc5, resnet18, "),
         ("fc5", {"width": 0}, "the width is 0, expected a positive finite number"),
         ("fc5", {"width": float("nan")}, "the width is nan"),
         ("fc5", {"width": 3.5}, "3.5 units, expected a whole number"),
@@ -66,6 +77,47 @@ def test_a_name_is_given_once(registered, name):
         ("densenet40", {"width": 8, "inputs": (3, 8, 8), "bottleneck": -1}, "a bottleneck of -1 channels"),
         ("resnet50", {"width": 0.3, "inputs": (3, 64, 64)}, "gives 19.2 channels in the first group"),
         ("resnet50", {"width": 1, "inputs": (3, 31, 64)}, "at least 32×32 pixels"),
+        ("vgg16", {"width": 1 / 128, "inputs": (3, 32, 32)}, "gives 0.5 channels in the first layer"),
+        ("vgg16", {"width": 0.3, "inputs": (3, 32, 32)}, "gives 19.2 channels .* a multiple of 1/64"),
+        ("vgg16", {"width": 1, "inputs": (3, 31, 32)}, "at least 32×32 pixels, because five pools"),
+        ("vgg16", {"width": 1, "inputs": (2, 32, 32)}, "1 or 3 channels"),
+        (
+            "vgg16",
+            {"width": 1, "inputs": (3, 32, 32), "norm": "layer"},
+            "'layer', expected 'none' or 'batch'",
+        ),
+        (
+            "vgg16",
+            {"width": 1, "inputs": (3, 32, 32), "dropout": 1},
+            r"dropout is 1, expected a share in \[0, 1",
+        ),
+        ("resnet18", {"width": 1 / 128, "inputs": (3, 32, 32)}, "gives 0.5 channels in the first layer"),
+        ("resnet18", {"width": 1, "inputs": (3, 7, 32)}, "resnet18: samples of shape .* at least 8×8 pixels"),
+        (
+            "resnet18",
+            {"width": 1, "inputs": (3, 8, 8), "norm": "none"},
+            "'none', expected 'batch' or 'layer'",
+        ),
+        ("smallcnn", {"width": 3, "inputs": (1, 8, 8)}, "3 channels, .* expected an even number"),
+        ("smallcnn", {"width": 0.5, "inputs": (1, 8, 8)}, "smallcnn: the width is 0.5 channels"),
+        ("smallcnn", {"width": 4, "inputs": (64,)}, r"smallcnn: samples of shape \(64,\)"),
+        ("transformer", {"width": 1}, r"samples of shape \(10,\), expected token states \(T, d\)"),
+        (
+            "transformer",
+            {"width": 1 / 64, "inputs": (5, 8)},
+            "gives 2 hidden units, .* multiple of its 4 heads",
+        ),
+        (
+            "transformer",
+            {"width": 1 / 256, "inputs": (5, 8), "heads": 1},
+            "0.5 hidden units, expected a whole",
+        ),
+        ("transformer", {"width": 0.5, "inputs": (5, 8), "mlp": 1}, "0.5 hidden units in the perceptrons"),
+        (
+            "transformer",
+            {"width": 1, "inputs": (5, 8), "depth": 0},
+            "0 layers of 4 heads, expected at least one",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_said(name, changes, words):
@@ -78,6 +130,10 @@ EACH = [
     ("wrn28", 0.25, (1, 8, 8)),
     ("densenet40", 4, (1, 8, 8)),
     ("resnet50", 1 / 16, (3, 32, 32)),
+    ("vgg16", 1 / 16, (3, 32, 32)),
+    ("resnet18", 1 / 16, (1, 8, 8)),
+    ("smallcnn", 8, (1, 8, 8)),
+    ("transformer", 1 / 8, (5, 12)),
 ]
 
 
@@ -103,3 +159,20 @@ def test_the_readout_reads_the_features(name, width, inputs):
         readout = network.get_submodule(network.readout_layer)
         assert seen[0].shape == (4, network.feature_width)
         assert torch.equal(readout(seen[0]), outputs)
+
+
+KWARGS = [
+    *((*one, {}) for one in EACH),
+    ("vgg16", 1 / 8, (1, 32, 40), {"norm": "batch"}),
+    ("resnet18", 1 / 16, (3, 9, 8), {"norm": "layer"}),
+    ("transformer", 1 / 8, (5, 12), {"causal": True, "depth": 2, "heads": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "width", "inputs", "kwargs"), KWARGS)
+def test_gradients_reach_every_parameter(name, width, inputs, kwargs):
+    torch.manual_seed(0)
+    network = models.build(name, width=width, inputs=inputs, outputs=3, **kwargs)
+    torch.autograd.backward(network(torch.randn(8, *inputs)).square().sum())
+    without = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []

@@ -55,6 +55,8 @@ class Family(Frozen):
         widths: Width factors, ascending, as the architecture counts them (n of WRN28-n, units of FC5).
         seeds: Number of seeds a width.
         widest_seeds: Seeds of the widest network, where it has more than the others; None for ``seeds``.
+        copies: Seeds of single widths that have more than the others, where many narrow networks stand side
+            by side as one.
         recipe: The recipe of every width.
         per_width: Changes of the recipe for single widths.
         variants: Named variants.
@@ -74,6 +76,7 @@ class Family(Frozen):
     widths: tuple[float, ...] = Field(min_length=1)
     seeds: int = Field(ge=1)
     widest_seeds: int | None = None
+    copies: dict[float, int] = Field(default_factory=dict)
     recipe: Recipe
     per_width: dict[float, dict[str, Any]] = Field(default_factory=dict)
     variants: dict[str, Variant] = Field(default_factory=dict)
@@ -124,6 +127,8 @@ class Family(Frozen):
 
     def seeds_at(self, width: float) -> int:
         """Return how many seeds the plain family trains at one width."""
+        if width in self.copies:
+            return self.copies[width]
         return self.widest_seeds or self.seeds if width == self.widths[-1] else self.seeds
 
     def spec(self, width: float, seed: int, variant: str | None = None) -> Spec:

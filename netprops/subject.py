@@ -18,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from netprops.content import nearest
 from netprops.declaration import Spec
 from netprops.entry import Entry
 from netprops.errors import MeasurementError, UsageError
@@ -181,6 +182,17 @@ class Subject:
         weight = weights[f"{name}.weight"].float().numpy()
         bias = weights.get(f"{name}.bias")
         return Readout(weight, np.zeros(len(weight), np.float32) if bias is None else bias.float().numpy())
+
+    def weights(self, name: str) -> NDArray[np.float32]:
+        """Return one tensor of the network's weights, float32, by its name in the state dict.
+
+        Raises:
+            UsageError: If the network has no such weights.
+        """
+        known = self._weights()
+        if name not in known:
+            raise UsageError(f"{self.id} has no weights {name!r}{nearest(name, known)}")
+        return known[name].float().numpy()  # type: ignore[no-any-return]
 
     def features(self, split: SplitName, layer: str | None = None) -> NDArray[np.float32]:
         """Return what a layer gives for every sample of a split.

@@ -29,6 +29,7 @@ _HOMES = {
     "mnist": "netprops.data.mnist",
     "pdigits": "netprops.data.digits",
     "pmnist": "netprops.data.mnist",
+    "signals": "netprops.data.signals",
     "teacher": "netprops.data.teacher",
 }
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from netprops.errors import UsageError
+from netprops.errors import MeasurementError, UsageError
 from netprops.plugin.selection import widest
 
 if TYPE_CHECKING:
     from netprops.declaration import Family, Spec
-    from netprops.ensemble import Ensemble
+    from netprops.ensemble import Concatenation, Ensemble
+    from netprops.models.counting import Equal
     from netprops.subject import Subject
 
 
@@ -64,6 +65,41 @@ class FamilyUnderTest:
         if width is None:
             return Ensemble(self.widest(variant))
         return Ensemble(self.subjects(width, variant))
+
+    def concatenations(self, width: float, by: Equal) -> list[Concatenation]:
+        """Return narrow networks side by side, as many as match one of the widest.
+
+        Args:
+            width: Width factor of the narrow ones.
+            by: In what they match it: ``"features"`` (n_1) or ``"parameters"`` (n_2).
+
+        Returns:
+            As many disjoint concatenations as the seeds give, at least one.
+
+        Raises:
+            MeasurementError: If the family has too few seeds of this width for one.
+            UsageError: If the family has no such width.
+        """
+        from netprops.ensemble import Concatenation
+        from netprops.models.counting import networks_of_equal_size
+
+        networks, wide = self.subjects(width), self.declaration.widths[-1]
+        size = networks_of_equal_size(
+            self.declaration.architecture,
+            wide,
+            width,
+            inputs=networks[0].dataset.input_shape,
+            outputs=networks[0].dataset.outputs,
+            by=by,
+            **self.declaration.kwargs,
+        )
+        starts = range(0, len(networks) - size + 1, size)
+        if not starts:
+            raise MeasurementError(
+                f"{self.id}: {size} networks of width {width:g} have as many {by} as one of {wide:g}, but "
+                f"the family has {len(networks)}; raise its copies at this width"
+            )
+        return [Concatenation(networks[first : first + size]) for first in starts]
 
     def across(self, least: int = 2) -> tuple[float, ...]:
         """Return the width factors, for a claim that compares them.

@@ -175,11 +175,13 @@ def mean_losses(outputs: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
 
     Args:
         outputs: (m, B, C).
-        labels: (m, B) int64 classes, or of the dtype of ``outputs``, -1 and 1, for the squared hinge.
+        labels: (m, B) int64 classes, or of the dtype of ``outputs``, -1 and 1, where C is 1.
         recipe: Which loss, and the label smoothing of the cross-entropy.
     """
     if recipe.loss == "squared-hinge":
         return (1.0 - labels * outputs.squeeze(2)).clamp_(min=0.0).square_().mean(dim=1) * 0.5
+    if recipe.loss == "logistic":
+        return functional.softplus(-labels * outputs.squeeze(2)).mean(dim=1)
     return -(_target(outputs, labels, recipe) * outputs.log_softmax(dim=2)).sum(dim=2).mean(dim=1)
 
 
@@ -189,6 +191,9 @@ def loss_slopes(outputs: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
     if recipe.loss == "squared-hinge":
         margins = (1.0 - labels * outputs.squeeze(2)).clamp_(min=0.0)
         return margins.mul_(labels).mul_(-1.0 / B).unsqueeze(2)
+    if recipe.loss == "logistic":
+        doubt = torch.sigmoid(-labels * outputs.squeeze(2))
+        return doubt.mul_(labels).mul_(-1.0 / B).unsqueeze(2)
     return (outputs.softmax(dim=2) - _target(outputs, labels, recipe)).mul_(1.0 / B)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TRAINING_VERSION", "Epoch", "Progress", "Trained", "error_share", "stream_seed", "train"]
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Raised whenever a change of the code changes the weights that a recipe gives; part of every cache key."""
 
 _EVALUATION_SHARE = 0.15  # of a training's work, at most, goes into test errors along the way
@@ -90,7 +90,7 @@ def train(
     """
     check(dataset, recipe, label)
     dtype = DTYPES[recipe.precision]
-    fast = device.type == "cuda" and len(dataset.input_shape) == 3
+    fast = device.type in ("cuda", "cpu") and len(dataset.input_shape) == 3
     layout = torch.channels_last if fast else torch.contiguous_format
     network.to(device=device, dtype=dtype)
     if fast:
@@ -265,10 +265,10 @@ def check(dataset: Dataset, recipe: Recipe, label: str) -> None:
             f"{label}: {dataset.name} has {len(dataset.train)} training samples, expected at least one full "
             f"batch of {recipe.batch}; make the recipe's batch smaller or unset drop_last"
         )
-    if (recipe.loss == "squared-hinge") != (dataset.outputs == 1):
+    if (recipe.loss == "cross-entropy") != (dataset.outputs > 1):
         raise TrainingError(
             f"{label}: loss {recipe.loss!r} does not fit the {dataset.outputs} output(s) of {dataset.name}; "
-            "squared-hinge belongs to labels -1 and 1, cross-entropy to classes"
+            "squared-hinge and logistic belong to labels -1 and 1, cross-entropy to classes"
         )
 
 

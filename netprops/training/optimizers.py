@@ -28,6 +28,8 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
         of the time that a loop over parameters takes.
     """
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
+    if recipe.optimizer == "normalized-sgd":
+        return NormalizedSGD(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -39,6 +41,30 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
         )
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+
+
+class NormalizedSGD(torch.optim.Optimizer):
+    """Steps of length lr against the gradient of the loss and 1/2 weight_decay |w|^2, over all weights.
+
+    Args:
+        parameters: What is trained.
+        lr: Length of a step.
+        weight_decay: Strength of the L2 penalty.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take one step; a gradient of exactly 0 leaves the weights where they are."""
+        for group in self.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            slopes = [one.grad.add(one, alpha=group["weight_decay"]) for one in moved]
+            length = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(s) for s in slopes]))
+            scale = torch.where(length > 0, group["lr"] / length, torch.zeros_like(length))
+            for parameter, slope in zip(moved, slopes, strict=True):
+                parameter.sub_(slope * scale)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -68,15 +94,17 @@ def loss_of(outputs: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
     """Return the mean loss of a batch.
 
     Args:
-        outputs: (B, C) logits, or (B, 1) real outputs for the squared hinge.
-        labels: (B,) int64 classes, or (B,) float labels -1 and 1 for the squared hinge.
+        outputs: (B, C) logits, or (B, 1) real outputs.
+        labels: (B,) int64 classes, or (B,) float labels -1 and 1 where C is 1.
         recipe: Which loss, and the label smoothing of the cross-entropy.
 
     Returns:
-        () tensor: cross-entropy, or 1/2 max(0, 1 - y f)^2 (Doimo et al. 2022, section 2).
+        () tensor: cross-entropy, 1/2 max(0, 1 - y f)^2 (Doimo et al. 2022, section 2), or log(1 + exp(-y f)).
     """
     if recipe.loss == "squared-hinge":
         return (1.0 - labels * outputs.squeeze(1)).clamp(min=0.0).square().mean() * 0.5
+    if recipe.loss == "logistic":
+        return functional.softplus(-labels * outputs.squeeze(1)).mean()
     return functional.cross_entropy(outputs, labels, label_smoothing=recipe.label_smoothing)
 
 

@@ -49,7 +49,8 @@ class Recipe(Frozen):
         epochs: Passes over the training set.
         batch: Samples a step; the last, smaller batch of an epoch is dropped where ``drop_last`` is set.
         optimizer: ``"sgd"`` (with momentum) or ``"adam"`` (decay enters the gradient in both) or
-            ``"adamw"`` (decoupled decay).
+            ``"adamw"`` (decoupled decay), or ``"normalized-sgd"``: the gradient of loss and decay, over all
+            weights together, is scaled to length 1 before each step.
         lr: Peak learning rate.
         momentum: Momentum of SGD; beta1 of Adam is torch's default.
         nesterov: Nesterov momentum for SGD.
@@ -59,8 +60,8 @@ class Recipe(Frozen):
         milestones: Epochs of the drops of ``"step"``.
         gamma: Factor of each drop.
         warmup: Epochs of linear warm-up from 0.
-        loss: ``"cross-entropy"`` over classes, or ``"squared-hinge"``, 1/2 max(0, 1 - y f)^2, for labels
-            -1 and 1.
+        loss: ``"cross-entropy"`` over classes; for labels -1 and 1 ``"squared-hinge"``,
+            1/2 max(0, 1 - y f)^2, or ``"logistic"``, log(1 + exp(-y f)), which is binary cross-entropy.
         label_smoothing: Share of the target spread over all classes; cross-entropy only.
         augmentation: Random transformations of the training images.
         precision: ``"float32"``, ``"float64"``, or ``"bf16"`` (autocast on CUDA; float32 on a CPU).
@@ -74,7 +75,7 @@ class Recipe(Frozen):
 
     epochs: int = Field(ge=1)
     batch: int = Field(ge=1)
-    optimizer: Literal["sgd", "adam", "adamw"]
+    optimizer: Literal["sgd", "adam", "adamw", "normalized-sgd"]
     lr: float = Field(gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
@@ -83,7 +84,7 @@ class Recipe(Frozen):
     milestones: tuple[int, ...] = ()
     gamma: float = Field(default=0.1, gt=0)
     warmup: int = Field(default=0, ge=0)
-    loss: Literal["cross-entropy", "squared-hinge"] = "cross-entropy"
+    loss: Literal["cross-entropy", "squared-hinge", "logistic"] = "cross-entropy"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
     precision: Literal["float32", "float64", "bf16"] = "float32"
@@ -93,8 +94,10 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if self.loss == "squared-hinge" and self.label_smoothing:
-            raise ValueError("label_smoothing belongs to cross-entropy; the loss here is squared-hinge")
+        if self.loss != "cross-entropy" and self.label_smoothing:
+            raise ValueError(f"label_smoothing belongs to cross-entropy; the loss here is {self.loss}")
+        if self.optimizer == "normalized-sgd" and self.momentum:
+            raise ValueError("normalized-sgd has no momentum")
         late = [epoch for epoch in self.snapshots if not 0 <= epoch <= self.epochs]
         if late:
             raise ValueError(f"snapshots at epochs {late} lie outside 0..{self.epochs}")
@@ -112,6 +115,8 @@ class Recipe(Frozen):
             return "augmentation"
         if self.accumulate > 1:
             return "accumulation"
+        if self.optimizer == "normalized-sgd":
+            return "steps of a fixed length"
         return "bf16" if self.precision == "bf16" else None
 
     def changed(self, **changes: Any) -> Recipe:

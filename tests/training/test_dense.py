@@ -54,11 +54,14 @@ def _grouping(request, monkeypatch) -> None:
         monkeypatch.setattr(dense, "_GROUP_BYTES", 2 * 9 * 3 * 7 * 8)
 
 
-@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize(
+    ("outputs", "loss_name"), [(1, "squared-hinge"), (1, "logistic"), (3, "cross-entropy")]
+)
 @pytest.mark.parametrize("hidden", [(7, 7), (5, 7), (7, 4)])
-def test_gradients_losses_and_errors_are_those_of_torch_func(hidden, outputs):
+def test_gradients_losses_and_errors_are_those_of_torch_func(hidden, outputs, loss_name):
     networks = members(5, 4, *hidden, outputs)
     x, labels, recipe = batch(5, 4, outputs)
+    recipe = recipe.changed(loss=loss_name)
     stack = stack_of(networks)
     losses, errors = stack.learn(x, labels, recipe)
 

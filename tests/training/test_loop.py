@@ -42,7 +42,7 @@ class Linear(nn.Module):
         return self.readout(x)
 
 
-@pytest.mark.parametrize("loss", ["cross-entropy", "squared-hinge"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "squared-hinge", "logistic"])
 def test_it_agrees_with_gradients_and_updates_written_out(small, loss):
     """Known answer: a linear model in float64, gradients by hand, momentum and decay by their definition."""
     outputs = 3 if loss == "cross-entropy" else 1
@@ -60,7 +60,10 @@ def test_it_agrees_with_gradients_and_updates_written_out(small, loss):
         losses.append(0.0)
         for rows in torch.randperm(100, generator=order).split(16):
             f, y = x[rows] @ w.T, data.train.labels[rows]
-            if outputs == 1:
+            if loss == "logistic":
+                slope = (-y * torch.sigmoid(-y * f[:, 0]))[:, None]
+                losses[-1] += float(torch.log1p(torch.exp(-y * f[:, 0])).sum())
+            elif outputs == 1:
                 margin = (1 - y.double() * f[:, 0]).clamp(min=0)
                 slope = (-margin * y)[:, None]
                 losses[-1] += float(0.5 * margin.square().sum())

@@ -77,16 +77,42 @@ def test_nesterov_looks_ahead():
     assert parameter.item() == -(1.0 + 0.5 * 1.0) - (2.0 + 0.5 * 2.5)
 
 
+def test_a_normalized_step_has_length_lr_against_the_slope_of_loss_and_decay():
+    first, second = (torch.nn.Parameter(torch.tensor(values)) for values in ([3.0, 0.0], [1.0]))
+    recipe = BASE.changed(optimizer="normalized-sgd", lr=0.5, weight_decay=0.1)
+    optimizer = build_optimizer([first, second], recipe)
+    first.grad, second.grad = torch.tensor([0.0, 0.4]), torch.tensor([1.1])
+    optimizer.step()  # the slope is (0.3, 0.4, 1.2), of length 1.3
+    torch.testing.assert_close(first.data, torch.tensor([3.0 - 0.15 / 1.3, -0.2 / 1.3]))
+    torch.testing.assert_close(second.data, torch.tensor([1.0 - 0.6 / 1.3]))
+
+
+def test_a_normalized_step_without_a_slope_leaves_the_weights():
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    optimizer = build_optimizer([weight], BASE.changed(optimizer="normalized-sgd"))
+    weight.grad = torch.zeros(1)
+    optimizer.step()
+    assert weight.tolist() == [2.0]
+
+
+def test_normalized_steps_have_no_momentum_and_no_stack():
+    with pytest.raises(ValueError, match="normalized-sgd has no momentum"):
+        BASE.changed(optimizer="normalized-sgd", momentum=0.9)
+    assert BASE.changed(optimizer="normalized-sgd").alone == "steps of a fixed length"
+
+
 def test_frozen_parameters_are_left_out():
     frozen = torch.nn.Parameter(torch.ones(1), requires_grad=False)
     free = torch.nn.Parameter(torch.ones(1))
     assert build_optimizer([frozen, free], BASE).param_groups[0]["params"] == [free]
 
 
-def test_squared_hinge_and_cross_entropy_have_their_known_values():
+def test_the_losses_have_their_known_values():
     recipe = BASE.changed(loss="squared-hinge")
     outputs, labels = torch.tensor([[2.0], [0.5], [-1.0]]), torch.tensor([1.0, 1.0, 1.0])
     assert loss_of(outputs, labels, recipe).item() == pytest.approx((0 + 0.125 + 2.0) / 3)
+    logistic = loss_of(outputs, labels, BASE.changed(loss="logistic"))
+    assert logistic.item() == pytest.approx((0.126928 + 0.474077 + 1.313262) / 3, rel=1e-5)
     even = loss_of(torch.zeros(2, 4), torch.tensor([0, 3]), BASE.changed(label_smoothing=0.3))
     assert even.item() == pytest.approx(torch.log(torch.tensor(4.0)).item())
 

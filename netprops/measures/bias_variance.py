@@ -126,7 +126,7 @@ def bias_variance(
     }
 
     def measure(name: str, table: Floats) -> Measurement:
-        value, error, df = _crossed(table)
+        value, error, df = crossed(table)
         half = t_quantile(0.975, df) * error
         return Measurement(
             name=name,
@@ -239,7 +239,7 @@ def _squared(outputs: Floats, truth: NDArray[np.int64]) -> tuple[Floats, Floats,
 _LOSSES = {"cross-entropy": _cross_entropy, "squared": _squared}
 
 
-def _crossed(table: Floats) -> tuple[float, float, float]:
+def crossed(table: Floats) -> tuple[float, float, float]:
     """Return mean, standard error and degrees of freedom of (U, N) numbers of units crossed with samples.
 
     The means of units and those of samples both hold the interaction, which therefore counts once less.

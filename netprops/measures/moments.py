@@ -27,6 +27,12 @@ _EXACT = 1e-10
 _REFERENCE_EPSILON = 1e-8
 
 
+def varies(n: int, mean: Floats, squares: Floats) -> NDArray[np.bool_]:
+    """Return (W,) whether each unit varies over n samples, from means and sums of squared deviations."""
+    found: NDArray[np.bool_] = squares > n * (_CONSTANT * mean) ** 2
+    return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
     """First and second moments of some samples.
@@ -86,8 +92,7 @@ class Moments:
     @property
     def live(self) -> NDArray[np.bool_]:
         """(W,) whether each unit varies."""
-        varies: NDArray[np.bool_] = np.diag(self.G) > self.n * (_CONSTANT * self.mean) ** 2
-        return varies
+        return varies(self.n, self.mean, np.diag(self.G))
 
     def take(self, units: NDArray[np.intp]) -> Moments:
         """Return the moments of some of the units."""

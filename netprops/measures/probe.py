@@ -10,7 +10,7 @@ The best weights are one answer, whatever finds them. What makes the way there l
 correlated: so weights are counted along a Cholesky factor of (G / N) p + strength I, where G are the second
 moments of the features and p the mean of the predicted p (1 - p) at the start: about the Hessian there.
 
-Source: definition 2.5 of the paper on how overparameterization affects features.
+Source: Duzgun et al. 2024, How does overparameterization affect features?, definition 2.5.
 """
 
 from __future__ import annotations
@@ -145,9 +145,10 @@ class _Problem:
         self._x, self._targets, self._name = x, targets, name
         self._classes, self._samples = classes, x.lengths[0]
         n = x.shape[1]
-        self._mean, self._scale = np.zeros(n), np.ones(n)
+        # About the first sample, so that a constant's mean is the constant without rounding.
+        self._mean, self._scale = x.take(np.arange(1))[0], np.ones(n)
         total = sum((z.sum(axis=0) for _, z in self._blocks(self._samples)), np.zeros(n))
-        self._mean = total / self._samples
+        self._mean = self._mean + total / self._samples
         gram = np.zeros((n, n), order="F")
         for _, z in self._blocks(self._samples):
             gram = blas.dsyrk(1.0, z.T, beta=1.0, c=gram, overwrite_c=1)
@@ -160,7 +161,8 @@ class _Problem:
         self._scale = np.sqrt(np.divide(self._samples, squares, out=np.zeros(n), where=self.live))
         gram *= self._scale
         gram *= self._scale[:, None]
-        self._gram = gram / self._samples
+        gram /= self._samples
+        self._gram = gram
         self._kept: list[tuple[slice, Floats]] | None = None
         if self._samples * n <= _KEPT:
             self._kept = list(self._blocks(self._samples))

@@ -32,7 +32,7 @@ from netprops.statistics import t_quantile
 
 # Strengths over the mean eigenvalue: from the rounding of float32 features to a fit of little but means.
 RELATIVE_STRENGTHS = np.geomspace(1e-8, 1e1, 20)
-# The rule of the paper on how overparameterization affects features, appendix D.3.
+# The rule of Duzgun et al. 2024, appendix D.3.
 OUTLIER = 5.0
 
 

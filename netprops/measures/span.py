@@ -10,7 +10,7 @@ The *influence* of a row is how far it moves an FSE: the spread of the influence
 over rows, and the difference of two influences of the same row that of a gap. A gap over several *seeds* has
 both sources of chance, the networks and the rows.
 
-Source: definitions 2.2 to 2.6 of the paper on how overparameterization affects features, its section 3.2, and
+Source: Duzgun et al. 2024, How does overparameterization affect features?, definitions 2.2 to 2.6, section 3.2,
 appendices A.1 (regression), D.3 (outliers) and D.4 (shuffled regression).
 """
 
@@ -198,7 +198,7 @@ def residual_features(
         UsageError: As for :func:`feature_span`.
 
     Source:
-        Definition 2.6 of the paper.
+        Duzgun et al. 2024, definition 2.6.
     """
     x, y = _tables(sources, targets, test_sources, test_targets, name)
     work = Regression.of(x, y, strengths, validation, False, rng, name)
@@ -229,7 +229,7 @@ def span_gap(
         UsageError: If the part is not known or was not measured.
 
     Source:
-        Equation 3.1 of the paper; the interval is ours.
+        Duzgun et al. 2024, equation 3.1; the interval is ours.
     """
     if not spans:
         raise MeasurementError(f"{name}: a gap needs at least one pair of spans, got none")

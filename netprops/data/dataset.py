@@ -1,9 +1,9 @@
 """A data set in memory: two parts, how its inputs are prepared, and a digest of every bit of it.
 
-Words: N samples; *images* are (N, C, H, W) uint8, *vectors* (N, d) float32; *labels* are classes 0 … C-1
-(int64) or the parity -1 and +1 (float32); to *prepare* images is to bring each channel to mean 0 and variance
-1 over the training part; the *view* is the centre of an image that a network is given where it is not the
-whole.
+Words: N samples; *images* are (N, C, H, W) uint8, *vectors* (N, d) float32, *token states* (N, T, d) float32
+or float16; *labels* are classes 0 … C-1 (int64) or the parity -1 and +1 (float32); to *prepare* images is to
+bring each channel to mean 0 and variance 1 over the training part; the *view* is the centre of an image that
+a network is given where it is not the whole.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Split:
     """One part of a data set.
 
     Args:
-        inputs: (N, C, H, W) uint8 images, or (N, d) float32 vectors.
+        inputs: (N, C, H, W) uint8 images, (N, d) float32 vectors, or (N, T, d) token states.
         labels: (N,) int64 classes, or (N,) float32 of -1 and +1.
     """
 
@@ -65,7 +65,7 @@ class Dataset:
         task: ``"classification"``, or ``"parity"`` with labels -1 and +1 and one output.
         classes: Names of the classes, in the order of the labels; for parity those of -1 and +1.
         mean: Mean of each channel over the training part, in units of 0 … 1 for the full range of uint8; None
-            for vectors.
+            for vectors and token states.
         std: Standard deviation of each channel, likewise; 1 for a channel that is constant.
         view: Side in pixels of the view; None for whole images. A training may cut other squares of this side
             out of the whole images (``Augmentation.resized_crop``).
@@ -129,7 +129,7 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample as a network is given it: (C, H, W), the view's where there is one, or (d,)."""
+        """Shape of a sample as networks get it: (C, H, W), the view's if there is one, (d,) or (T, d)."""
         shape = tuple(self.train.inputs.shape[1:])
         return shape if self.view is None else (shape[0], self.view, self.view)
 
@@ -186,11 +186,11 @@ class Dataset:
         """Return what a network is given for raw inputs.
 
         Args:
-            inputs: (B, C, H, W) uint8 images or (B, d) float32 vectors of this data set, on any device.
+            inputs: (B, ...) images, vectors or token states of this data set, on any device.
 
         Returns:
             float32 on the device of ``inputs``: images normalised channel by channel, and their view alone
-            where they are larger than it; vectors as they are.
+            where they are larger than it; vectors and token states as they are.
         """
         values = self._viewed(inputs).float()
         if self.mean is None or self.std is None:

@@ -1,8 +1,8 @@
-"""Decoded copies of image archives: uint8 arrays on disk, published whole and checked at every load.
+"""Decoded copies of archives of images or text: arrays on disk, published whole and checked at every load.
 
 Words: the *fingerprint* says which archive a copy is of, without reading it (path, sizes, times), and how it
 was decoded; the *sidecar* is the sealed document beside the arrays that holds the data set's digest; to
-*place* images is to write them where they will be kept, so that they need not fit into memory.
+*place* inputs is to write them where they will be kept, so that they need not fit into memory.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from netprops import durable
 from netprops.data import Dataset, Request, Split
@@ -36,18 +37,22 @@ TRAIN, TEST = "train-inputs", "test-inputs"
 _ARRAYS = (TRAIN, "train-labels", TEST, "test-labels")
 _LARGE = 10**9  # bytes from which on it is said that a copy is being checked, at about 1 GB a second
 
-Place = Callable[[str, tuple[int, ...]], NDArray[np.uint8]]
-"""Returns a new uint8 array of a shape for :data:`TRAIN` or :data:`TEST`."""
+
+class Place(Protocol):
+    """Where to get the arrays of the inputs."""
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
+        """Return a new array, its numbers any, for :data:`TRAIN` or :data:`TEST`."""
 
 
-def kept(archive: Path, request: Request, decode: Callable[[Place], Dataset], *how: int) -> Dataset:
+def kept(archive: Path, request: Request, decode: Callable[[Place], Dataset], *how: int | str) -> Dataset:
     """Return an archive's data set from its decoded copy, which is made if it is not there.
 
     Args:
         archive: The folder or tar.
         request: For its ``cache_root``: copies lie in ``images/<hex>/`` below it. None keeps no copy.
-        decode: Makes the data set; it is given where to get the arrays of its images.
-        how: Numbers that tell this way of decoding from others of the same archive.
+        decode: Makes the data set; it is given where to get the arrays of its inputs.
+        how: Numbers and texts that tell this way of decoding from others of the same archive.
 
     Returns:
         The data set, its arrays mapped from the copy. A damaged copy is removed, with a warning, and made
@@ -57,7 +62,7 @@ def kept(archive: Path, request: Request, decode: Callable[[Place], Dataset], *h
         UsageError: If the disk has no room for the copy.
     """
     if request.cache_root is None:
-        return decode(lambda name, shape: np.empty(shape, dtype=np.uint8))
+        return decode(lambda name, shape, dtype=np.uint8: np.empty(shape, dtype=dtype))
     copy = request.cache_root / FOLDER / fingerprint(archive, *how)
     dataset = _read(copy, request)
     if dataset is not None:
@@ -76,7 +81,7 @@ def kept(archive: Path, request: Request, decode: Callable[[Place], Dataset], *h
     return dataset
 
 
-def fingerprint(archive: Path, *how: int) -> str:
+def fingerprint(archive: Path, *how: int | str) -> str:
     """Return 64 hex digits that change when an archive, or a file of a folder, is replaced.
 
     Args:
@@ -106,19 +111,17 @@ def _publish(decode: Callable[[Place], Dataset], copy: Path) -> None:
 
 
 def _write(decode: Callable[[Place], Dataset], folder: Path) -> None:
-    """Decode into a folder: images where they are kept, the rest beside them, and the sidecar."""
-    placed: dict[str, NDArray[np.uint8]] = {}
+    """Decode into a folder: inputs where they are kept, the rest beside them, and the sidecar."""
+    placed: dict[str, NDArray[Any]] = {}
 
-    def place(name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        free, needed = shutil.disk_usage(folder).free, math.prod(shape)
+    def place(name: str, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
+        free, needed = shutil.disk_usage(folder).free, math.prod(shape) * np.dtype(dtype).itemsize
         if free < needed:  # a file that is mapped into memory kills the process where its disk is full
             raise UsageError(
                 f"the disk of {folder.parent} has {free / 1e6:,.0f} MB free, expected {needed / 1e6:,.0f} MB "
-                "for decoded images; choose another folder with --netprops-cache or NETPROPS_CACHE"
+                "for the decoded copy; choose another folder with --netprops-cache or NETPROPS_CACHE"
             )
-        placed[name] = np.lib.format.open_memmap(
-            folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape
-        )
+        placed[name] = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
         return placed[name]
 
     dataset = decode(place)
@@ -133,7 +136,7 @@ def _write(decode: Callable[[Place], Dataset], folder: Path) -> None:
         ):
             mapped.flush()
         else:
-            file.unlink(missing_ok=True)  # a decoder may have placed images and returned others
+            file.unlink(missing_ok=True)  # a decoder may have placed inputs and returned others
             np.save(file, array, allow_pickle=False)
         durable.sync_file(file)
     sidecar = {
@@ -159,8 +162,8 @@ def _read(copy: Path, request: Request) -> Dataset | None:
             test=Split.of_arrays(*arrays[2:]),
             task="classification",
             classes=tuple(facts["classes"]),
-            mean=tuple(facts["mean"]),
-            std=tuple(facts["std"]),
+            mean=None if facts["mean"] is None else tuple(facts["mean"]),
+            std=None if facts["std"] is None else tuple(facts["std"]),
             view=facts.get("view"),
         )
         size = dataset.train.inputs.nbytes + dataset.test.inputs.nbytes

@@ -229,7 +229,9 @@ def test_placed_images_are_written_once(archive, request_, monkeypatch):
 
 def test_a_disk_without_room_is_said_before_anything_is_decoded(archive, request_, monkeypatch):
     monkeypatch.setattr(decoded.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
-    with pytest.raises(UsageError, match=r"has 0 MB free, expected 0 MB for decoded images; choose another"):
+    with pytest.raises(
+        UsageError, match=r"has 0 MB free, expected 0 MB for the decoded copy; choose another"
+    ):
         kept(archive, request_, Placer())
     assert copies(request_) == []
 
@@ -246,3 +248,22 @@ def test_the_check_of_a_large_copy_is_announced(archive, request_, monkeypatch, 
     with caplog.at_level(logging.INFO, logger="netprops"):
         kept(archive, request_, Decoder())
     assert "imagefolder:a.tar: checking the 0 GB of its decoded copy" in caplog.text
+
+
+def test_inputs_of_another_type_without_normalisation_are_kept_as_they_are(archive, request_):
+    def decode(place):
+        parts = []
+        for seed, (name, n) in enumerate(((decoded.TRAIN, 5), (decoded.TEST, 3))):
+            states = place(name, (n, 4, 2), np.float16)
+            states[:] = np.random.default_rng(seed).standard_normal(states.shape)
+            parts.append(Split.of_arrays(states, np.arange(n) % 2))
+        return Dataset(name="x", train=parts[0], test=parts[1], task="classification", classes=("a", "b"))
+
+    plain = kept(archive, Request("x"), decode)
+    for _ in range(2):
+        data = kept(archive, request_, decode, "pairs", 64)
+        assert data.train.inputs.dtype == torch.float16
+        assert data.mean is None
+        assert data.std is None
+        assert data.digest == plain.digest
+    assert len({fingerprint(archive), fingerprint(archive, "pairs"), fingerprint(archive, "other")}) == 3

@@ -13,12 +13,16 @@ def test_names_are_sorted():
         "cifar100",
         "cifar10jpeg",
         "digits",
+        "entailment",
         "imagefolder",
         "imagefolder256",
         "imagenet",
         "mnist",
+        "mnli",
         "pdigits",
         "pmnist",
+        "sick",
+        "signals",
         "teacher",
     )
 
@@ -27,7 +31,8 @@ def test_looking_for_data_imports_no_torch():
     code = (
         "import sys; from pathlib import Path; from netprops import data\n"
         "for name in data.names():\n"
-        "    data.check(name + ':x' * name.startswith('imagefolder'), Path('/nowhere'))\n"
+        "    named = name.startswith(('imagefolder', 'mnli', 'sick'))\n"
+        "    data.check(name + ':x' * named, Path('/nowhere'))\n"
         "print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -35,7 +40,17 @@ def test_looking_for_data_imports_no_torch():
 
 
 @pytest.mark.parametrize(
-    "name", ["cifar10", "cifar100", "cifar10jpeg", "imagefolder:birds", "mnist", "pmnist"]
+    "name",
+    [
+        "cifar10",
+        "cifar100",
+        "cifar10jpeg",
+        "imagefolder:birds",
+        "mnist",
+        "mnli:hashed",
+        "pmnist",
+        "sick:bert",
+    ],
 )
 def test_missing_data_is_one_sentence_and_the_error_has_it(name, tmp_path):
     sentence = data.check(name, tmp_path)
@@ -48,7 +63,9 @@ def test_missing_data_is_one_sentence_and_the_error_has_it(name, tmp_path):
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "cifar10jpeg", "mnist", "pmnist"])
+@pytest.mark.parametrize(
+    "name", ["cifar10", "cifar100", "cifar10jpeg", "mnist", "mnli:bert", "pmnist", "sick:hashed"]
+)
 def test_without_a_root_that_is_what_is_said(name):
     sentence = data.check(name, None)
     assert sentence is not None
@@ -57,7 +74,7 @@ def test_without_a_root_that_is_what_is_said(name):
         data.load(name, None, download=True)
 
 
-@pytest.mark.parametrize("name", ["digits", "pdigits"])
+@pytest.mark.parametrize("name", ["digits", "entailment", "pdigits"])
 def test_what_the_dependencies_ship_is_always_there(name, tmp_path):
     assert data.check(name, None) is None
     assert data.check(name, tmp_path / "nowhere") is None

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 # smaller change in one of N = 1e8 samples, and float64 rounds a constant's deviation to less.
 _CONSTANT = 1e-12
 # Residual variance below this share of the unit's own is rounding: moments carry some 1e-13 of it.
-_EXACT = 1e-10
+EXACT = 1e-10
 # The authors' code adds this to the denominator of a correlation.
 _REFERENCE_EPSILON = 1e-8
 
@@ -207,7 +207,7 @@ def residuals(
         spread = np.sqrt(variance / score.n)
         shares = np.abs(np.triu(left / score.n, 1)) / (np.outer(spread, spread) + _REFERENCE_EPSILON)
         return Residuals(units, squares, total, float(shares.sum() * 2 / (width * (width - 1))), 0)
-    some = variance > _EXACT * total
+    some = variance > EXACT * total
     scale = np.zeros(len(units))
     scale[some] = 1 / np.sqrt(variance[some])
     np.abs(left, out=left)

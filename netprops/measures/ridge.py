@@ -132,6 +132,7 @@ class Ridge:
         values, W = linalg.eigh(G, lower=False, overwrite_a=True, check_finite=False, driver="evd")
         W *= scale[:, None]
         B = blas.dgemm(1.0, W, joint.cross, trans_a=1)
+        B[:, ~varies(joint.n, mean_y, joint.squares)] = 0.0  # not the rounding of a constant
         return cls(joint.n, mean_x, mean_y, joint.squares, live, np.maximum(values, 0.0), W, B)
 
     def coefficients(self, strength: float) -> Floats:

@@ -10,8 +10,8 @@ The *influence* of a row is how far it moves an FSE: the spread of the influence
 over rows, and the difference of two influences of the same row that of a gap. A gap over several *seeds* has
 both sources of chance, the networks and the rows.
 
-Source: Duzgun et al. 2024, How does overparameterization affect features?, definitions 2.2 to 2.6, section 3.2,
-appendices A.1 (regression), D.3 (outliers) and D.4 (shuffled regression).
+Source: Duzgun et al. 2024, How does overparameterization affect features?, definitions 2.2 to 2.6, section
+3.2, appendices A.1 (regression), D.3 (outliers) and D.4 (shuffled regression).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Detail, Measurement
 from netprops.measures.bias_variance import crossed
 from netprops.measures.blocks import Features, Floats, Table
+from netprops.measures.moments import EXACT
 from netprops.measures.regression import Regression, Score
 from netprops.statistics import t_quantile
 
@@ -191,7 +192,8 @@ def residual_features(
     Returns:
         Target minus prediction on training and on test rows, (N, m) and (N', m) float32, in units of the
         targets. Where there are not many more fit rows than sources, residuals are smaller on the fit rows
-        than elsewhere. A target that is constant on the fit rows is only shifted.
+        than elsewhere. A target that is constant on the fit rows is only shifted; one that is reconstructed
+        up to rounding leaves 0, for a probe on standardised residuals would see the target in its rounding.
 
     Raises:
         MeasurementError: As for :func:`feature_span`.
@@ -205,7 +207,10 @@ def residual_features(
     left = np.empty(work.y.shape, dtype=np.float32)
     for some, residuals in work.residuals(np.arange(len(left)), work.strengths[2]):
         left[some] = residuals
-    return left[: work.y.lengths[0]], left[work.y.lengths[0] :]
+    train = left[: work.y.lengths[0]]
+    squares = np.einsum("ij,ij->j", train, train, dtype=np.float64) / len(train)
+    left[:, squares <= EXACT * work.ridge.squares / work.ridge.n] = 0.0
+    return train, left[len(train) :]
 
 
 def span_gap(

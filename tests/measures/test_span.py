@@ -191,9 +191,20 @@ def test_residuals_are_what_the_regression_leaves():
     mean, spread = x[rows].mean(axis=0, dtype=float), x[rows].std(axis=0, dtype=float)
     model = Ridge(alpha=span.strengths[2]).fit((x[rows] - mean) / spread, y[rows].astype(float))
     np.testing.assert_allclose(test, y[400:] - model.predict((x[400:] - mean) / spread), atol=1e-6)
-    assert abs(train[:, 2]).max() < 1e-6
+    assert np.ptp(train[:, 2]) == np.ptp(test[:, 2]) == 0
     share = np.delete(test.var(axis=0) / y[400:].var(axis=0).clip(1e-9), 2)
     assert share == pytest.approx(0.2, abs=0.07)
+
+
+def test_what_is_spanned_leaves_nothing_for_a_probe_to_see():
+    x, y = linear(np.random.default_rng(17), n=500, noise=0)
+    both = np.concatenate([x[:, :3], y, y + 0.1 * y**2], axis=1)
+    train, test = residual_features(
+        x[:400], both[:400], test_sources=x[400:], test_targets=both[400:], rng=again()
+    )
+    assert not train[:, :11].any()
+    assert not test[:, :11].any()
+    assert (train[:, 11:].std(axis=0) > 0.01).all()
 
 
 def pairs(rng, seeds=4, n=400, step=0.2):

@@ -106,10 +106,11 @@ def test_dead_features_are_dropped_and_counted():
     plain = feature_span(x, y, rng=again())
     wide = np.concatenate([np.full((200, 2), 0.1, np.float32), x], axis=1)
     more = np.concatenate([y, np.full((200, 3), 0.1, np.float32)], axis=1)
-    once = np.zeros((200, 1), dtype=np.float32)
-    once[plain.held_out.rows[0]] = 1  # varies on held-out rows alone
+    once = np.zeros((200, 2), dtype=np.float32)
+    once[plain.held_out.rows[0], 0] = 1  # varies on held-out rows alone
+    once[np.setdiff1d(np.arange(200), plain.held_out.rows)[0], 1] = 1  # on fit rows alone
     span = feature_span(wide, np.concatenate([more, once], axis=1), rng=again())
-    assert (span.dead_regressors, span.dead_targets) == (2, 4)
+    assert (span.dead_regressors, span.dead_targets) == (2, 5)
     np.testing.assert_allclose(span.per_target[:8], plain.per_target, rtol=1e-9)
     assert np.isnan(span.per_target[8:]).all()
     assert span.validation.value == pytest.approx(plain.validation.value)

@@ -54,17 +54,11 @@ def capture(
         MeasurementError: If there are no samples, or an activation is not a finite number: names layer and
             sample.
     """
-    target = _find(network, layer)
+    target = find_layer(network, layer)
     if not len(inputs):
         raise MeasurementError(f"layer {layer!r}: there are no samples to capture, expected at least one")
-    place = torch.device(device) if device is not None else next(network.parameters(), inputs).device
-    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
-    with _evaluating(network), _recording(target) as recorded:
-        for start in range(0, len(inputs), batch):
-            samples = inputs[start : start + batch].to(place)
-            samples = prepare(samples) if prepare is not None else samples
-            if dtype is not None and samples.is_floating_point():
-                samples = samples.to(dtype)
+    with evaluating(network), _recording(target) as recorded:
+        for start, samples in batches(network, inputs, batch=batch, device=device, prepare=prepare):
             recorded.clear()
             network(samples)
             values = _vectors(recorded, layer, len(samples)).to(torch.float32)
@@ -81,7 +75,39 @@ def capture(
     return out
 
 
-def _find(network: nn.Module, layer: str) -> nn.Module:
+def batches(
+    network: nn.Module,
+    inputs: Tensor,
+    *,
+    batch: int,
+    device: torch.device | str | None = None,
+    prepare: Callable[[Tensor], Tensor] | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first index and the samples of each batch, where the network is and in its floating type.
+
+    Args:
+        network: The network; only its parameters' device and type are looked at.
+        inputs: (N, ...) on any device.
+        batch: Samples at a time.
+        device: Where the network is; None takes its first parameter's device.
+        prepare: Applied to each batch on the device.
+    """
+    place = torch.device(device) if device is not None else next(network.parameters(), inputs).device
+    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
+    for start in range(0, len(inputs), batch):
+        samples = inputs[start : start + batch].to(place)
+        samples = prepare(samples) if prepare is not None else samples
+        if dtype is not None and samples.is_floating_point():
+            samples = samples.to(dtype)
+        yield start, samples
+
+
+def find_layer(network: nn.Module, layer: str) -> nn.Module:
+    """Return the module of a path.
+
+    Raises:
+        UsageError: If there is none; names the nearest paths.
+    """
     layers: dict[str, nn.Module] = dict(network.named_modules())
     if layer not in layers:
         near = get_close_matches(layer, layers, n=3, cutoff=0.5) or [name for name in layers if name][-5:]
@@ -90,7 +116,8 @@ def _find(network: nn.Module, layer: str) -> nn.Module:
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into eval mode; every module's mode is restored, also after an error."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

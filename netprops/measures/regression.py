@@ -149,7 +149,7 @@ class Regression:
         if not grid.size or not (np.isfinite(grid) & (grid > 0)).all():
             raise UsageError(f"{name}: strengths are positive numbers, got {grid}")
         held = np.sort(np.concatenate(rows.halves))
-        mean, squares = _spread(y, held, ridge.mean_y)
+        mean, squares = _spread(y, held)
         live = varies(ridge.n, ridge.mean_y, ridge.squares) & varies(len(held), mean, squares)
         if not live.any():
             raise MeasurementError(
@@ -192,7 +192,7 @@ class Regression:
             MeasurementError: If no target is live on these rows, or all live ones are outliers.
         """
         rows = np.sort(np.concatenate([some for some, _ in parts]))
-        mean, squares = _spread(self.y, rows, self.ridge.mean_y)
+        mean, squares = _spread(self.y, rows)
         live = self.live & varies(len(rows), mean, squares)
         live[list(without)] = False
         if not live.any():
@@ -254,8 +254,9 @@ def _counts(table: Table) -> str:
     return " + ".join(map(str, table.lengths)) + " samples"
 
 
-def _spread(table: Table, rows: Rows, about: Floats) -> tuple[Floats, Floats]:
-    """Return means and sums of squared deviations over some rows."""
+def _spread(table: Table, rows: Rows) -> tuple[Floats, Floats]:
+    """Return means and sums of squared deviations over some rows; those of a constant are exact."""
+    about = table.take(rows[:1])[0]
     total, squares = np.zeros_like(about), np.zeros_like(about)
     for some in in_blocks(rows, len(about)):
         apart = table.take(some)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from netprops.data import Request
 from netprops.data.decoded import fingerprint
@@ -29,6 +31,8 @@ log = logging.getLogger("netprops")
 HASHED = "hashed"
 HASHED_NUMBERS = 128
 """Numbers of a hashed state, as many as the smallest pretrained encoders have."""
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
+"""Files of which a tokenizer has at least one; transformers makes one that knows no word without any."""
 _BATCH = 64  # pairs that pass through an encoder at once
 _SAY_EVERY = 2.0  # seconds, for the log
 
@@ -57,11 +61,14 @@ def missing_encoder(request: Request) -> str | None:
         return None
     folder = _folder(request)
     otherwise = f"or take the encoder {HASHED!r}, which needs neither a file nor a package"
-    if not (folder / "config.json").is_file():
+    absent = "" if (folder / "config.json").is_file() else str(folder / "config.json")
+    if not absent and not any((folder / name).is_file() for name in _TOKENIZERS):
+        absent = f"{', '.join(_TOKENIZERS[:-1])} or {_TOKENIZERS[-1]} in {folder}"
+    if absent:
         return (
-            f"{request.name} needs a pretrained encoder, which was not found (looked for "
-            f"{folder / 'config.json'}); put there a folder that transformers' save_pretrained wrote, with "
-            "tokenizer and model.safetensors (16 MB for an encoder of 128 numbers a state, 440 MB for one of "
+            f"{request.name} needs a pretrained encoder, which was not found (looked for {absent}); put "
+            "there a folder that transformers' save_pretrained wrote, with tokenizer and model.safetensors "
+            "(16 MB for an encoder of 128 numbers a state, 440 MB for one of "
             f"768; netprops cannot download it), {otherwise}"
         )
     if find_spec("transformers") is None:
@@ -160,17 +167,28 @@ class Pretrained:
 
             transformers: Any = import_module("transformers")
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            try:
+            # what the weights do not fill (a pooler, which no state needs) is drawn at random
+            with torch.random.fork_rng(devices=[]), self._named_in_errors():
                 tokenizer = transformers.AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-                model = transformers.AutoModel.from_pretrained(
-                    self._folder, local_files_only=True, use_safetensors=True
+                model, loaded = transformers.AutoModel.from_pretrained(
+                    self._folder, local_files_only=True, use_safetensors=True, output_loading_info=True
                 )
-            except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-                raise DamagedDataError(
-                    f"the encoder in {self._folder} cannot be read ({error}); save it there again, with its "
-                    "tokenizer and its weights as safetensors"
-                ) from error
+                lacking = sorted(name for name in loaded["missing_keys"] if "pooler" not in name)
+                if lacking:
+                    raise ValueError(f"its weights lack {', '.join(lacking[:3])}")
+            tokenizer.padding_side = "right"
             if tokenizer.pad_token is None:
                 tokenizer.pad_token = tokenizer.eos_token
             self._read = tokenizer, model.eval().to(device)
         return self._read
+
+    @contextmanager
+    def _named_in_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            cause = str(error).partition("\n")[0].rstrip(".")
+            raise DamagedDataError(
+                f"the encoder in {self._folder} cannot be read ({cause}); save it there again, with its "
+                "tokenizer and its weights as safetensors"
+            ) from error

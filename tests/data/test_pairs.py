@@ -207,6 +207,10 @@ def test_a_pretrained_encoder_that_is_not_there_or_cannot_be_read_is_said(root, 
     assert "or take the encoder 'hashed'" in sentence
     (root / "encoder").mkdir()
     (root / "encoder" / "config.json").write_text("{}")
+    assert f"looked for tokenizer.json, vocab.txt, vocab.json, tokenizer.model or spiece.model in {root}" in (
+        check("sick:encoder", root)
+    )
+    (root / "encoder" / "vocab.txt").write_text("a")
     monkeypatch.setattr(encoders, "find_spec", lambda name: None)
     sentence = check("sick:encoder", root)
     assert f"needs the package transformers to read the encoder in {root / 'encoder'}" in sentence
@@ -262,8 +266,9 @@ def transformers(root, monkeypatch):
         def from_pretrained(folder, **more):
             asked.append((folder, more))
             if (folder / "broken").exists():
-                raise OSError("no file named model.safetensors")
-            return made()
+                raise OSError("no file named model.safetensors\nin the folder")
+            lacking = [*(["layer.0.weight"] * (folder / "half").exists()), "pooler.dense.bias"]
+            return (made(), {"missing_keys": lacking}) if "output_loading_info" in more else made()
 
         return SimpleNamespace(from_pretrained=from_pretrained)
 
@@ -272,6 +277,7 @@ def transformers(root, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     (root / "encoder").mkdir()
     (root / "encoder" / "config.json").write_text("{}")
+    (root / "encoder" / "vocab.txt").write_text("a")
     return SimpleNamespace(asked=asked, folder=root / "encoder")
 
 
@@ -309,6 +315,11 @@ def test_an_encoder_that_is_damaged_is_said(root, transformers, monkeypatch):
     monkeypatch.setattr(Model, "scale", 1e6)
     with pytest.raises(DamagedDataError, match="states that are not finite in float16 for the pairs 0 to 5"):
         load("sick:encoder", root)
+    (transformers.folder / "half").touch()
+    with pytest.raises(
+        DamagedDataError, match=r"cannot be read \(its weights lack layer\.0\.weight\); save it"
+    ):
+        load("sick:encoder", root)
     (transformers.folder / "broken").touch()
     with pytest.raises(
         DamagedDataError, match=r"cannot be read \(no file named model.safetensors\); save it"
@@ -335,6 +346,12 @@ def test_a_real_encoder_is_read_where_the_package_is_installed(root):
     there = len(expected)
     torch.testing.assert_close(data.train.inputs[1, :there].float(), expected, atol=2e-3, rtol=2e-3)
     assert not data.train.inputs[1, there:].any()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(
+        DamagedDataError, match=r"the encoder in .* cannot be read \(Error while deserializing"
+    ):
+        load("sick:encoder", root)
 
 
 def test_the_real_sick_has_its_published_counts(real):

@@ -92,6 +92,52 @@ def mean_interval(
     )
 
 
+def share_interval(
+    hits: ArrayLike,
+    *,
+    name: str,
+    n_of: str,
+    how: str | None = None,
+    details: Mapping[str, Detail] | None = None,
+) -> Measurement:
+    """Return the share of independent units for which something holds, with Wilson's 95% interval.
+
+    Args:
+        hits: (n,) bool, one a unit.
+        name: What was measured.
+        n_of: What the units are.
+        how: The estimator in one phrase; None for the plain one.
+        details: Further facts for the record.
+
+    Raises:
+        MeasurementError: If there is no unit.
+
+    Source:
+        Wilson 1927, Journal of the American Statistical Association 22, 209-212.
+
+    Example:
+        >>> str(share_interval([True, False, False, False], name="share", n_of="networks"))
+        '0.25 [0.04559, 0.6994]'
+    """
+    held = np.asarray(hits, dtype=np.bool_)
+    if held.ndim != 1 or not len(held):
+        raise MeasurementError(f"{name}: a share needs at least one of {n_of}, got {held.shape}")
+    n, share, z = len(held), float(held.mean()), t_quantile(0.975, math.inf)
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Measurement(
+        name=name,
+        value=share,
+        low=min(centre - half, share),
+        high=max(centre + half, share),
+        standard_error=half / z,
+        n=n,
+        n_of=n_of,
+        how=how or f"share of independent {n_of}, Wilson interval",
+        details=details or {},
+    )
+
+
 def paired_difference(
     a: ArrayLike,
     b: ArrayLike,

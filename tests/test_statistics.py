@@ -15,6 +15,7 @@ from netprops.statistics import (
     mean_interval,
     p_outside,
     paired_difference,
+    share_interval,
 )
 
 numbers = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
@@ -195,3 +196,14 @@ def test_a_detectable_effect_is_decided_as_often_as_its_power_says():
     assert decided == pytest.approx(0.8, abs=0.05)
     assert detectable_effect(measured(0.0, 2.0), alpha=0.01) == pytest.approx(2 * size)
     assert detectable_effect(Measurement.exact("count", 3, n=1, n_of="networks", how="counted")) == 0
+
+
+def test_a_share_has_wilson_s_interval():
+    found = share_interval([True] * 3 + [False] * 7, name="share", n_of="networks")
+    assert found.value == 0.3
+    assert (found.low, found.high) == pytest.approx((0.1078, 0.6032), abs=1e-4)  # Newcombe 1998
+
+
+def test_a_share_of_nothing_is_refused():
+    with pytest.raises(MeasurementError, match="at least one of networks"):
+        share_interval([], name="share", n_of="networks")

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from netprops.data import Dataset, Request, Split, register
 
 SIGNALS, ADDED = 5, 2
-PATCHES, DIMENSIONS = 8, 32
+PATCHES, DIMENSIONS = 6, 16
 NOISE = 1.1
 """Root mean square length of a noise patch; a signal has length 1."""
-TRAINING_SAMPLES, TEST_SAMPLES = 1000, 1000
+TRAINING_SAMPLES, TEST_SAMPLES = 2000, 1000
 SEED = 0
 
 
@@ -30,7 +30,7 @@ def signal_vectors() -> NDArray[np.float64]:
 
 @register("signals")
 def load_signals(request: Request) -> Dataset:
-    """Return 1,000 training and 1,000 test samples (8, 32) with labels -1 and 1."""
+    """Return 2,000 training and 1,000 test samples (6, 16) with labels -1 and 1."""
     rng = np.random.default_rng([SEED, 1])
     train, test = (_drawn(count, rng) for count in (TRAINING_SAMPLES, TEST_SAMPLES))
     return Dataset(name=request.name, train=train, test=test, task="parity", classes=("-1", "+1"))

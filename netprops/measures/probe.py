@@ -28,7 +28,8 @@ from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Measurement
 from netprops.measures.blocks import Features, Floats, Rows, Table, in_blocks
 from netprops.measures.moments import varies
-from netprops.statistics import t_quantile
+from netprops.measures.span import seeds_and_samples
+from netprops.statistics import share_interval
 
 # What the default chooses from: from next to no penalty to one above any curvature of a feature's own loss.
 STRENGTHS = tuple(float(10.0**power) for power in range(-5, 1))
@@ -117,10 +118,12 @@ def linear_probe(
     weights, iterations, gradient = problem.train(np.full(samples, 1 / samples), chosen, start)
     correct = problem.correct(weights, test=True)
     return Probe(
-        accuracy=_wilson(
+        accuracy=share_interval(
             correct,
-            name,
-            {
+            name=name,
+            n_of="test samples",
+            how="accuracy of a linear probe trained to convergence; Wilson interval over test samples",
+            details={
                 "features": x.shape[1],
                 "dead_features": int((~problem.live).sum()),
                 "classes": len(classes),
@@ -294,6 +297,50 @@ def _choose(problem: _Problem, grid: Sequence[float], held: NDArray[np.bool_]) -
     return chosen
 
 
+def mean_accuracy(probes: Sequence[Probe], *, name: str) -> Measurement:
+    """Return the mean accuracy of probes on the same test samples, with an interval over probes and samples.
+
+    Args:
+        probes: One a seed.
+        name: Name of the measurement.
+
+    Raises:
+        MeasurementError: If there is none, or they were tested on different numbers of samples.
+    """
+    return _averaged([one.correct.astype(np.float64) for one in probes], name, "mean accuracy of probes")
+
+
+def accuracy_gap(first: Sequence[Probe], second: Sequence[Probe], *, name: str) -> Measurement:
+    """Return how much more accurate the first probes are, paired by seed and by test sample.
+
+    Args:
+        first: One a seed.
+        second: Their partners, in the same order.
+        name: Name of the measurement.
+
+    Raises:
+        MeasurementError: If there is no pair, or they were tested on different numbers of samples.
+    """
+    if len(first) != len(second):
+        raise MeasurementError(f"{name}: {len(first)} and {len(second)} probes cannot be paired")
+    rows = [
+        np.subtract(a.correct, b.correct, dtype=np.float64)
+        for a, b in zip(first, second, strict=True)
+        if len(a.correct) == len(b.correct)
+    ]
+    if len(rows) < len(first):
+        raise MeasurementError(f"{name}: paired probes were tested on different samples")
+    return _averaged(rows, name, "mean difference in accuracy of paired probes")
+
+
+def _averaged(rows: Sequence[Floats], name: str, how: str) -> Measurement:
+    if not rows or len({len(row) for row in rows}) > 1:
+        raise MeasurementError(f"{name}: expected probes that were tested on the same samples")
+    table = np.stack(rows)
+    means = table.mean(axis=1)
+    return seeds_and_samples(means, table - means[:, None], name=name, how=how)
+
+
 def _classes(
     labels: ArrayLike, test_labels: ArrayLike, lengths: Sequence[int], name: str
 ) -> tuple[NDArray[np.generic], Rows]:
@@ -313,22 +360,3 @@ def _classes(
             f"{name}: test label {test[known.argmin()]} is none of the training labels {classes.tolist()}"
         )
     return classes, np.searchsorted(classes, np.concatenate([train, test]))
-
-
-def _wilson(correct: NDArray[np.bool_], name: str, details: dict[str, float]) -> Measurement:
-    """Return the share of True with Wilson's 95% interval."""
-    n, share = len(correct), float(correct.mean())
-    z = t_quantile(0.975, math.inf)
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Measurement(
-        name=name,
-        value=share,
-        low=min(centre - half, share),
-        high=max(centre + half, share),
-        standard_error=half / z,
-        n=n,
-        n_of="test samples",
-        how="accuracy of a linear probe trained to convergence; Wilson interval over test samples",
-        details=details,
-    )

@@ -49,7 +49,7 @@ class SignalLearner(nn.Module):
         inputs: tuple[int, ...],
         outputs: int,
         deviation: float = 0.1,
-        rarity: float = 3.0,
+        rarity: float = 2.5,
         hidden: int = 64,
     ) -> None:
         super().__init__()

@@ -34,9 +34,9 @@ def test_an_added_sign_answers_three_quarters_and_a_factor_nothing():
 
 
 def test_noise_is_orthogonal_to_the_signals_and_slightly_longer():
-    inputs = load("signals", None).train.inputs.numpy().reshape(-1, 32)
+    inputs = load("signals", None).train.inputs.numpy().reshape(-1, 16)
     noise = inputs[np.abs(inputs @ signal_vectors().T.astype(np.float32)).max(axis=1) < 0.5]
-    assert len(noise) == 1000 * (PATCHES - SIGNALS)
+    assert len(noise) == 2000 * (PATCHES - SIGNALS)
     np.testing.assert_allclose((noise**2).sum(axis=1).mean(), NOISE**2, rtol=0.05)
 
 

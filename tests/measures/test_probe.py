@@ -8,8 +8,9 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from netprops.errors import MeasurementError, UsageError
+from netprops.measurement import Measurement
 from netprops.measures import blocks, probe
-from netprops.measures.probe import linear_probe
+from netprops.measures.probe import Probe, accuracy_gap, linear_probe, mean_accuracy
 from netprops.measures.span import seeds_and_samples
 
 
@@ -164,3 +165,34 @@ def test_what_cannot_be_probed_is_named(monkeypatch):
     monkeypatch.setattr(probe, "_MOST_ITERATIONS", 2)
     with pytest.raises(MeasurementError, match="did not converge: after 2 steps at strength 1e-05 the norm"):
         linear_probe(x, y, other, truth, strength=1e-5, rng=again())
+
+
+def probe_of(correct):
+    share = float(np.mean(correct))
+    return Probe(
+        accuracy=Measurement.exact("FP", share, n=len(correct), n_of="samples", how="given"),
+        correct=np.array(correct, dtype=np.bool_),
+        train_accuracy=share,
+        strength=1.0,
+        iterations=1,
+        gradient=0.0,
+        dead_features=0,
+    )
+
+
+def test_a_gap_is_paired_by_probe_and_sample():
+    good, bad = probe_of([1, 1, 1, 0] * 50), probe_of([1, 0, 1, 0] * 50)
+    gap = accuracy_gap([good, good], [bad, bad], name="gap")
+    assert gap.value == pytest.approx(0.25)
+    assert 0 < gap.low < gap.high < 0.5
+    assert mean_accuracy([good, bad], name="accuracy").value == pytest.approx(0.625)
+
+
+def test_probes_that_do_not_pair_are_refused():
+    one = probe_of([1, 0])
+    with pytest.raises(MeasurementError, match="1 and 2 probes cannot be paired"):
+        accuracy_gap([one], [one, one], name="gap")
+    with pytest.raises(MeasurementError, match="tested on different samples"):
+        accuracy_gap([one], [probe_of([1, 0, 1])], name="gap")
+    with pytest.raises(MeasurementError, match="expected probes that were tested on the same"):
+        mean_accuracy([], name="accuracy")

@@ -150,7 +150,7 @@ def _described(
         "history": [asdict(epoch) for epoch in trained.history],
         "kin": order.kin,
         "cost": known.cost,
-        "seconds": sum(epoch.seconds for epoch in trained.history),
+        "seconds": trained.seconds,
         "origin": {
             "how": "trained by netprops",
             "training_version": TRAINING_VERSION,

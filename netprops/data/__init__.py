@@ -2,7 +2,8 @@
 
 Words: the *root* is the folder where data lies (``NETPROPS_DATA``, ``--netprops-data-root``); a *source* is
 what is registered under a name: how to load it, how to say what is missing, how to download it. A name may
-carry an argument after a colon: ``imagefolder:birds.tar``. Importing this package imports no torch.
+carry an argument after a colon: ``imagefolder:birds.tar``, ``gaussian:10``, ``random-labels:cifar10``.
+Importing this package imports no torch.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _HOMES = {
     "cifar10jpeg": "netprops.data.images",
     "digits": "netprops.data.digits",
     "entailment": "netprops.data.entailment",
+    "gaussian": "netprops.data.gaussian",
     "imagefolder": "netprops.data.images",
     "imagefolder256": "netprops.data.images",
     "imagenet": "netprops.data.images",
@@ -31,6 +33,7 @@ _HOMES = {
     "mnli": "netprops.data.mnli",
     "pdigits": "netprops.data.digits",
     "pmnist": "netprops.data.mnist",
+    "random-labels": "netprops.data.random_labels",
     "sick": "netprops.data.sick",
     "signals": "netprops.data.signals",
     "teacher": "netprops.data.teacher",
@@ -180,7 +183,7 @@ def _find(name: str) -> tuple[Source, str]:
         raise UsageError(f"data set {name!r} is not known; {hint}")
     source = _REGISTRY[base]
     if source.takes_argument and not argument:
-        raise UsageError(f"data set {name!r} needs a path after a colon: {base}:PATH")
+        raise UsageError(f"data set {name!r} needs an argument after a colon: {base}:ARGUMENT")
     if colon and not source.takes_argument:
         raise UsageError(f"data set {base!r} takes nothing after a colon, but {name!r} was asked for")
     return source, argument

@@ -2,7 +2,8 @@
 
 Words: the *width factor* is what a family varies (units of a hidden layer for ``fc5``, n of WRN28-n for
 ``wrn28``, channels of the first convolution for ``densenet40``, c of ResNet50×c for ``resnet50``, α for
-``vgg16``, ``resnet18`` and ``transformer``, channels of the last convolution for ``smallcnn``); the
+``vgg16``, ``resnet18`` and ``transformer``, channels of the last convolution for ``smallcnn``, f for
+``alexnetsmall``, ``inceptionv3``, ``mlp1`` and ``resnet56``); the
 *features* are the last hidden representation, N samples × W units; the *readout* is the linear layer that
 turns them into outputs. Importing this package imports no torch; :func:`build` imports the
 file of the architecture that it builds.
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 _HOMES = {
+    "alexnetsmall": "netprops.models.alexnetsmall",
     "densenet40": "netprops.models.densenet40",
     "fc5": "netprops.models.fc5",
+    "inceptionv3": "netprops.models.inceptionv3",
+    "mlp1": "netprops.models.mlp1",
     "resnet18": "netprops.models.resnet18",
     "resnet50": "netprops.models.resnet50",
+    "resnet56": "netprops.models.resnet56",
     "signals": "netprops.models.signals",
     "smallcnn": "netprops.models.smallcnn",
     "transformer": "netprops.models.transformer",

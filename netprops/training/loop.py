@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from netprops.training.pacing import Pacer, interrupts
 from netprops.training.progress import Epoch, Progress
 from netprops.training.recipe import Recipe
 from netprops.training.run import Run, dropout_stream, stream_seed
+from netprops.training.validation import held_out
 
 if TYPE_CHECKING:
     from netprops.data import Dataset, Split
@@ -46,12 +48,16 @@ class Trained:
     """A finished training.
 
     Args:
-        history: One line an epoch.
-        snapshots: Weights on the CPU, by epoch: those of the recipe's snapshots and of the last epoch.
+        history: One line an epoch; with early stopping up to the epoch whose weights are the final ones.
+        snapshots: Weights on the CPU, by epoch: those of the recipe's snapshots and of the last epoch. With
+            early stopping the final weights stand under the recipe's last epoch, wherever they come from, and
+            the others end before them.
+        seconds: Time of the steps of all epochs, those after the best one included.
     """
 
     history: list[Epoch]
     snapshots: dict[int, dict[str, Tensor]]
+    seconds: float
 
 
 def train(
@@ -88,6 +94,11 @@ def train(
             there are fewer samples than a full batch; or if the saved state is of another training.
         KeyboardInterrupt: At the end of the step in which it came; the state is saved before.
     """
+    digest = dataset.digest
+    validate = None
+    if recipe.validation:
+        dataset, held = held_out(dataset, recipe.validation)
+        validate = partial(error_share, network, dataset, held, device=device, recipe=recipe)
     check(dataset, recipe, label)
     dtype = DTYPES[recipe.precision]
     fast = device.type in ("cuda", "cpu") and len(dataset.input_shape) == 3
@@ -106,7 +117,7 @@ def train(
         seeds=[seed],
         device=device,
         folder=state,
-        what={"seed": seed, "data digest": dataset.digest, **decisive(recipe, device)},
+        what={"seed": seed, "data digest": digest, **decisive(recipe, device)},
     )
 
     def learn(rows: Tensor) -> None:
@@ -134,13 +145,19 @@ def train(
             dataset,
             learn=learn,
             evaluate=lambda: [error_share(network, dataset, dataset.test, device=device, recipe=recipe)],
+            validate=validate,
             progress=progress,
             every_seconds=every_seconds,
             label=label,
         )
     network.eval()
     check_weights(network.state_dict(), recipe, label)
-    return Trained(run.history, run.snapshots)
+    seconds = sum(line.seconds for line in run.history)
+    if not recipe.patience:
+        return Trained(run.history, run.snapshots, seconds)
+    best = run.best_epoch
+    snapshots = {epoch: w for epoch, w in run.snapshots.items() if epoch <= best or epoch == recipe.epochs}
+    return Trained(run.history[:best], snapshots, seconds)
 
 
 def follow(
@@ -154,11 +171,12 @@ def follow(
     progress: Callable[[Progress], None] | None,
     every_seconds: float,
     label: str,
+    validate: Callable[[], float] | None = None,
 ) -> None:
     """Follow a recipe from a run's start, or from its saved state, to the end.
 
     Args:
-        run: What changes; it ends at the last epoch.
+        run: What changes; it ends at the last epoch, or with the weights of the best one.
         optimizer: It takes the steps.
         recipe: What is followed.
         dataset: How many samples there are.
@@ -168,6 +186,7 @@ def follow(
         progress: As for :func:`train`, like all that follows.
         every_seconds: Time between two saved states.
         label: What progress and errors call it.
+        validate: Returns the error on the samples that the recipe holds out; None where it holds none out.
     """
     samples, steps = len(dataset.train), _steps(dataset, recipe)
     evaluated = _evaluated(recipe, samples, len(dataset.test))
@@ -182,7 +201,7 @@ def follow(
             every_seconds=every_seconds,
             interrupted=interrupted,
         )
-        while run.epoch < recipe.epochs:
+        while run.epoch < recipe.epochs and not _stops(run, recipe):
             if run.step == 0:
                 run.shuffle(samples, steps)
             while run.step < steps:
@@ -198,13 +217,19 @@ def follow(
                     run.check_finite(label)
                     run.pause(pacer)
             run.check_finite(label)
-            test_errors = evaluate() if run.epoch + 1 in evaluated else None
+            validation_error = validate() if validate is not None else None
+            better = recipe.patience and validation_error is not None and run.improves(validation_error)
+            test_errors = evaluate() if better or run.epoch + 1 in evaluated else None
             lr = learning_rate(recipe, (run.epoch + 1) * steps - 1, steps)
-            run.finish_epoch(recipe.batch, lr, test_errors)
+            run.finish_epoch(recipe.batch, lr, test_errors, validation_error)
+            if better:
+                run.keep_best()
             if run.epoch in recipe.snapshots or run.epoch == recipe.epochs:
                 run.keep()
             if test_errors is not None:
                 run.pause(pacer, show=True)
+        if recipe.patience:
+            run.take_best(recipe.epochs)
         run.pause(pacer)
 
 
@@ -299,6 +324,11 @@ def _cut(recipe: Recipe) -> Callable[[Tensor, torch.Generator], Tensor]:
     from netprops.training.augment import resized_crop
 
     return lambda batch, generator: resized_crop(batch, size, generator)
+
+
+def _stops(run: Run, recipe: Recipe) -> bool:
+    """Return whether the error on the held-out samples has not fallen for as long as the recipe waits."""
+    return bool(recipe.patience) and run.epoch - run.best_epoch >= recipe.patience
 
 
 def _steps(dataset: Dataset, recipe: Recipe) -> int:

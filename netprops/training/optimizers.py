@@ -39,6 +39,15 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
             weight_decay=recipe.weight_decay,
             fused=True,
         )
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(
+            parameters,
+            lr=recipe.lr,
+            alpha=recipe.alpha,
+            eps=recipe.eps,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
 
@@ -78,7 +87,8 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     Returns:
         The lr: it rises in a line to the peak at the end of the warm-up, then stays (``constant``), falls
         to 0 as half a cosine over the remaining steps (``cosine``), or is multiplied by ``gamma`` from
-        each milestone's epoch on (``step``).
+        each milestone's epoch on (``step``) or from every epoch to the next (``exponential``; those of the
+        warm-up count).
     """
     warm = recipe.warmup * steps
     if step < warm:
@@ -87,6 +97,8 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
         return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / (recipe.epochs * steps - warm)))
     if recipe.schedule == "step":
         return recipe.lr * recipe.gamma ** sum(step >= epoch * steps for epoch in recipe.milestones)
+    if recipe.schedule == "exponential":
+        return recipe.lr * recipe.gamma ** (step // steps)
     return recipe.lr
 
 

@@ -19,6 +19,7 @@ class Epoch:
         test_error: Share of the test set answered wrongly after it; None where it was not evaluated.
         lr: Learning rate of its last step.
         seconds: Time of its steps, without evaluation.
+        validation_error: Share of the held-out samples answered wrongly after it; None where there are none.
     """
 
     epoch: int
@@ -27,6 +28,7 @@ class Epoch:
     test_error: float | None
     lr: float
     seconds: float
+    validation_error: float | None = None
 
 
 @dataclass(frozen=True)

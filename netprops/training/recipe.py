@@ -49,14 +49,17 @@ class Recipe(Frozen):
         epochs: Passes over the training set.
         batch: Samples a step; the last, smaller batch of an epoch is dropped where ``drop_last`` is set.
         optimizer: ``"sgd"`` (with momentum) or ``"adam"`` (decay enters the gradient in both) or
-            ``"adamw"`` (decoupled decay), or ``"normalized-sgd"``: the gradient of loss and decay, over all
-            weights together, is scaled to length 1 before each step.
+            ``"adamw"`` (decoupled decay), ``"rmsprop"`` (decay in the gradient, the lr outside of the
+            momentum, ``eps`` outside of the root), or ``"normalized-sgd"``: the gradient of loss and decay,
+            over all weights together, is scaled to length 1 before each step.
         lr: Peak learning rate.
-        momentum: Momentum of SGD; beta1 of Adam is torch's default.
+        momentum: Momentum of SGD and RMSProp; beta1 of Adam is torch's default.
+        alpha: Share of its mean square that RMSProp keeps in a step.
+        eps: What RMSProp adds to the root of the mean square.
         nesterov: Nesterov momentum for SGD.
         weight_decay: Strength of the L2 penalty.
-        schedule: ``"constant"``, ``"cosine"`` to 0 over all steps, or ``"step"`` by ``gamma`` at
-            ``milestones``.
+        schedule: ``"constant"``, ``"cosine"`` to 0 over all steps, ``"step"`` by ``gamma`` at
+            ``milestones``, or ``"exponential"`` by ``gamma`` after every epoch.
         milestones: Epochs of the drops of ``"step"``.
         gamma: Factor of each drop.
         warmup: Epochs of linear warm-up from 0.
@@ -71,16 +74,24 @@ class Recipe(Frozen):
             another, for a GPU that cannot hold all of it. The gradient is the mean over the whole batch.
             Batch norm sees each micro-batch by itself, and its running statistics move with each. It must
             divide the batch.
+        validation: Share of the training samples that is held out: nothing is learnt from them, and their
+            error is known after every epoch. Which ones they are follows from the data set, not from the
+            seed.
+        patience: Early stopping: the training ends where the error on the held-out samples has not fallen
+            for so many epochs, or at the last epoch; the first epoch with the smallest one gives the final
+            weights, and the history ends with it. 0 to train all epochs and keep the last.
     """
 
     epochs: int = Field(ge=1)
     batch: int = Field(ge=1)
-    optimizer: Literal["sgd", "adam", "adamw", "normalized-sgd"]
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "normalized-sgd"]
     lr: float = Field(gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
+    alpha: float = Field(default=0.99, ge=0, lt=1)
+    eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["constant", "cosine", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "step", "exponential"] = "constant"
     milestones: tuple[int, ...] = ()
     gamma: float = Field(default=0.1, gt=0)
     warmup: int = Field(default=0, ge=0)
@@ -91,6 +102,8 @@ class Recipe(Frozen):
     snapshots: tuple[int, ...] = ()
     drop_last: bool = False
     accumulate: int = Field(default=1, ge=1)
+    validation: float = Field(default=0.0, ge=0, lt=1)
+    patience: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -103,6 +116,10 @@ class Recipe(Frozen):
             raise ValueError(f"snapshots at epochs {late} lie outside 0..{self.epochs}")
         if self.schedule == "step" and not self.milestones:
             raise ValueError("schedule 'step' needs milestones")
+        if self.optimizer != "rmsprop" and (self.alpha, self.eps) != (0.99, 1e-8):
+            raise ValueError(f"alpha and eps belong to rmsprop; the optimizer here is {self.optimizer}")
+        if self.patience and not self.validation:
+            raise ValueError("patience needs samples that are held out: set validation, too")
         if self.batch % self.accumulate:
             raise ValueError(f"a batch of {self.batch} has no {self.accumulate} equal micro-batches")
         return self
@@ -115,6 +132,8 @@ class Recipe(Frozen):
             return "augmentation"
         if self.accumulate > 1:
             return "accumulation"
+        if self.validation:
+            return "samples that are held out"
         if self.optimizer == "normalized-sgd":
             return "steps of a fixed length"
         return "bf16" if self.precision == "bf16" else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -76,6 +77,7 @@ class Run:
         self.wrong = torch.zeros(())
         self.history: list[Epoch] = []
         self.snapshots: dict[int, dict[str, Tensor]] = {}
+        self._best: dict[str, Tensor] = {}
         self._digests: dict[int, str] = {}
 
     def shuffle(self, samples: int, steps: int) -> None:
@@ -86,7 +88,13 @@ class Run:
         self.wrong = torch.zeros(self.order.shape[1:], dtype=torch.int64, device=self._device)
         self.seconds = 0.0
 
-    def finish_epoch(self, batch: int, lr: float, test_errors: Sequence[float] | None) -> None:
+    def finish_epoch(
+        self,
+        batch: int,
+        lr: float,
+        test_errors: Sequence[float] | None,
+        validation_error: float | None = None,
+    ) -> None:
         """Write an epoch's line of the history, one for each member, and move on to the next."""
         seen = min(len(self.order), batch * len(self.losses))
         sizes = torch.full((len(self.losses), 1), batch, dtype=torch.float64)
@@ -102,21 +110,44 @@ class Run:
                     test_error=test_errors[member] if test_errors else None,
                     lr=lr,
                     seconds=self.seconds / self.members,
+                    validation_error=validation_error,
                 )
             )
         self.epoch, self.step = self.epoch + 1, 0
 
-    def keep(self) -> None:
-        """Keep the weights of now as the snapshot of the last finished epoch, in memory and on disk."""
-        weights = {
-            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, tensor in self._network.state_dict().items()
-        }
-        self.snapshots[self.epoch] = weights
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch with the smallest error on the held-out samples; 0 before there is one."""
+        errors = [(line.validation_error, line.epoch) for line in self.history]
+        return min((known for known in errors if known[0] is not None), default=(None, 0))[1]
+
+    def improves(self, validation_error: float) -> bool:
+        """Return whether an error on the held-out samples is smaller than that of every finished epoch."""
+        best = self.history[self.best_epoch - 1].validation_error if self.best_epoch else None
+        return best is None or validation_error < best
+
+    def keep_best(self) -> None:
+        """Keep the weights of now aside as the best; they are part of every state from now on."""
+        self._best = self._weights()
+
+    def take_best(self, epoch: int) -> None:
+        """Go back to the best weights, and keep them as the snapshot of an epoch."""
+        self._network.load_state_dict(self._best)
+        self.keep(epoch)
+
+    def keep(self, epoch: int | None = None) -> None:
+        """Keep the weights of now in memory and on disk, as the snapshot of the last finished epoch.
+
+        Args:
+            epoch: Another epoch whose snapshot they shall be.
+        """
+        epoch = self.epoch if epoch is None else epoch
+        weights = self._weights()
+        self.snapshots[epoch] = weights
         if self._folder is not None:
-            data = checkpoint.to_bytes(weights, {"epoch": self.epoch})
-            durable.write(self._snapshot_file(self.epoch), data)
-            self._digests[self.epoch] = durable.digest_of(data)
+            data = checkpoint.to_bytes(weights, {"epoch": epoch})
+            durable.write(self._snapshot_file(epoch), data)
+            self._digests[epoch] = durable.digest_of(data)
 
     def check_finite(self, label: str) -> None:
         """Refuse to go on after a step whose loss is not a finite number.
@@ -184,6 +215,13 @@ class Run:
             raise self._not_whole(label, error) from error
         return True
 
+    def _weights(self) -> dict[str, Tensor]:
+        """Return a copy of the weights of now on the CPU."""
+        return {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self._network.state_dict().items()
+        }
+
     def _not_whole(self, label: str, error: Exception) -> TrainingError:
         return TrainingError(
             f"{label}: the saved state in {self._folder} is not whole ({error!r}); remove the folder to "
@@ -232,6 +270,7 @@ class Run:
             filled = {name: value for name, value in slots.items() if value is not None}
             tensors |= {f"optimizer/{index}/{name}": value for name, value in filled.items()}
         tensors |= {f"generator/{name}": state for name, state in self._generators().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self._best.items()}
         tensors |= {
             "epoch/order": self.order,
             "epoch/losses": self.losses,
@@ -252,7 +291,7 @@ class Run:
         pacer.state_written(time.monotonic() - began)
 
     def _restore(self, found: checkpoint.State) -> None:
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "generator": {}, "epoch": {}}
+        parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
         for name, tensor in found.tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor
@@ -269,6 +308,7 @@ class Run:
         self.epoch, self.step = int(found.facts["epoch"]), int(found.facts["step"])
         self.seconds = float(found.facts["seconds"])
         self.history = [Epoch(**line) for line in found.facts["history"]]
+        self._best = parts["best"]
 
     def _find_snapshots(self, digests: dict[str, str]) -> None:
         snapshots: dict[int, dict[str, Tensor]] = {}

@@ -124,7 +124,8 @@ def train_together(
         ours = {epoch: states[member] for epoch, states in snapshots.items()}
         loop.check_weights(ours[recipe.epochs], recipe, run.called(label, member))
         network.to(device=device, dtype=dtype).eval().load_state_dict(ours[recipe.epochs])
-        trained.append(loop.Trained(run.history[member :: len(networks)], ours))
+        lines = run.history[member :: len(networks)]
+        trained.append(loop.Trained(lines, ours, sum(line.seconds for line in lines)))
     return trained
 
 

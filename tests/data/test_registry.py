@@ -14,6 +14,7 @@ def test_names_are_sorted():
         "cifar10jpeg",
         "digits",
         "entailment",
+        "gaussian",
         "imagefolder",
         "imagefolder256",
         "imagenet",
@@ -21,6 +22,7 @@ def test_names_are_sorted():
         "mnli",
         "pdigits",
         "pmnist",
+        "random-labels",
         "sick",
         "signals",
         "teacher",
@@ -32,7 +34,8 @@ def test_looking_for_data_imports_no_torch():
         "import sys; from pathlib import Path; from netprops import data\n"
         "for name in data.names():\n"
         "    named = name.startswith(('imagefolder', 'mnli', 'sick'))\n"
-        "    data.check(name + ':x' * named, Path('/nowhere'))\n"
+        "    argument = {'gaussian': ':10', 'random-labels': ':mnist'}.get(name, ':x' * named)\n"
+        "    data.check(name + argument, Path('/nowhere'))\n"
         "print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -85,7 +88,7 @@ def test_what_the_dependencies_ship_is_always_there(name, tmp_path):
     [
         ("mnits", "data set 'mnits' is not known; did you mean 'mnist'"),
         ("?", "data set '\\?' is not known; it is one of cifar10, "),
-        ("imagefolder", "data set 'imagefolder' needs a path after a colon: imagefolder:PATH"),
+        ("imagefolder", "data set 'imagefolder' needs an argument after a colon: imagefolder:ARGUMENT"),
         ("digits:8", "data set 'digits' takes nothing after a colon, but 'digits:8'"),
     ],
 )

@@ -2,7 +2,9 @@
 
 Words: N samples, n units; r is Pearson's correlation of two units over the samples; two units are *similar*
 where |r| reaches a threshold, up to rounding; a *constant* unit has no correlation. A *panel* is some units,
-standardised to mean 0 and norm 1 and stored unit-major (p, N); a *tile* holds |r| between two panels.
+standardised to mean 0 and norm 1, unit-major (p, N); a *tile* is the pairs of a wide panel on the left and a
+narrow one on the right. Tiles are *screened* in bfloat16 where that is fast; the pairs that this leaves
+undecided are multiplied again in float32, and the closest in float64.
 """
 
 from __future__ import annotations
@@ -22,19 +24,28 @@ if TYPE_CHECKING:
     import torch
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Places = NDArray[np.int64]
 
-# Numbers of a panel (42 MB as float32) and its units at most: two panels and a tile of 1,024² stay near
-# 150 MB, and larger tiles are not multiplied faster.
-_PANEL, _UNITS = 10 << 20, 1024
-# Numbers that are float64 at a time while a panel is filled: 2 MB, which stay in a core's cache.
+# Numbers of a left panel, 63 MB as float32 and half of that as bfloat16, and its units at most: the wider it
+# is, the less often the other units are standardised.
+_PANEL, _UNITS = 15 << 20, 1536
+# Units of a right panel: tiles of this width are multiplied as fast as larger ones.
+_PART = 256
+# Numbers that are standardised at a time: 1 MB, which stays in a core's cache.
 _BLOCK = 1 << 18
+# Samples of a product in bfloat16: deeper ones leave the cache and take twice as long.
+_DEPTH = 2048
 # A unit whose deviation is below this share of its mean is constant: as in moments.py.
 _CONSTANT = 1e-12
 # Rounding of r in float32: 1e-6 at most was seen at N = 50,000, heavy tails included; such pairs are decided
 # in float64, where rounding stays below 1e-12.
 _SINGLE, _DOUBLE = 1e-5, 1e-12
-# Half a unit in the last place of a bfloat16, as a share of the number.
-_HALF_ULP = 2.0**-9
+# bfloat16 rounds by 2^-9 of a number at most: both factors of norm 1, and the product (Cauchy-Schwarz); its
+# sums are float32.
+_HALF = (1 + 2.0**-9) ** 3 - 1 + _SINGLE
+# Scales beyond this could overflow float32; means of more deviations than this are subtracted in two parts.
+_LARGE, _FAR = 1e30, 1e3
 # Above this share of undecided pairs a whole tile in float32 costs less than pair by pair.
 _MANY = 1 / 64
 
@@ -66,8 +77,8 @@ def similar_units(
         name: What is measured, for errors.
 
     Returns:
-        The counts, for these samples. Memory beyond the activations: some 300 MB, whatever n is; time:
-        N n² multiplications.
+        The counts, for these samples. Memory beyond the activations: some 150 MB, whatever N and n are, and
+        what torch takes; time: N n² / 2 multiplications.
 
     Raises:
         MeasurementError: If there are fewer than two samples or an activation is not finite.
@@ -80,18 +91,10 @@ def similar_units(
     if not 0 < threshold <= 1:
         raise UsageError(f"{name}: the threshold of |r| lies in (0, 1], got {threshold}")
     units = _Units(activations, name)
-    count, step = activations.shape[1], max(64, min(_UNITS, _PANEL // len(activations)))
+    count, width = activations.shape[1], _PART * max(1, min(_UNITS, _PANEL // len(activations)) // _PART)
     found = np.zeros(count, dtype=np.int64)
-    starts = range(0, count, step)
-    for first in starts:
-        left = _Panel(units, first, min(first + step, count))
-        for second in starts[first // step :]:
-            right = left if second == first else _Panel(units, second, min(second + step, count))
-            similar = _similar(left, right, threshold)
-            if second == first:
-                similar = similar.triu(1)
-            found[first : first + step] += similar.sum(dim=1).numpy()
-            found[second : second + step] += similar.sum(dim=0).numpy()
+    for first in range(0, count, width):
+        _count(units, first, min(first + width, count), threshold, found)
     return Similar(found, units.varies)
 
 
@@ -154,79 +157,131 @@ class _Units:
         self.varies: NDArray[np.bool_] = squares > count * (_CONSTANT * mean) ** 2
         self.scale = np.zeros_like(mean)
         self.scale[self.varies] = 1 / np.sqrt(squares[self.varies])
+        self.single = activations.dtype.itemsize <= 4 and self.scale.max() < _LARGE
+        self.far = bool((np.abs(mean) * self.scale).max() * np.sqrt(count) > _FAR)
 
-    def standardised(self, rows: slice, units: slice | NDArray[np.intp]) -> Floats:
-        """Return (rows, units) float64 of mean 0 and norm 1 over all rows; 0 for a constant unit."""
-        part = np.asarray(self.activations[rows][:, units], dtype=np.float64) - self.mean[units]
-        part *= self.scale[units]
-        return part
+    def panel(self, start: int, stop: int) -> _Panel:
+        """Return some of the units, standardised."""
+        filled = np.empty((stop - start, len(self.activations)), dtype=np.float32)
+        step = max(1, _BLOCK // (stop - start))
+        for first in range(0, filled.shape[1], step):
+            filled[:, first : first + step] = self._standardised(first, first + step, start, stop).T
+        if not _half_is_fast():
+            return _Panel(filled, None)
+        import torch
 
-    def exactly(self, left: NDArray[np.intp], right: NDArray[np.intp]) -> Floats:
+        single = torch.from_numpy(filled)
+        return _Panel(filled, [block.bfloat16() for block in torch.split(single, _DEPTH, dim=1)])
+
+    def exactly(self, left: Places, right: Places) -> Floats:
         """Return |r| of pairs of units in float64."""
         chosen, place = np.unique(np.concatenate([left, right]), return_inverse=True)
         gram = np.zeros((len(chosen), len(chosen)))
         step = max(1, _BLOCK // len(chosen))
         for start in range(0, len(self.activations), step):
-            part = self.standardised(slice(start, start + step), chosen)
+            part = np.asarray(self.activations[start : start + step][:, chosen], dtype=np.float64)
+            part = (part - self.mean[chosen]) * self.scale[chosen]
             gram += part.T @ part
         return np.asarray(np.abs(gram[place[: len(left)], place[len(left) :]]))
 
+    def _standardised(self, first: int, last: int, start: int, stop: int) -> Singles:
+        """Return (rows, units) float32.
 
+        What is float32 stays so: it loses nothing where a large mean is subtracted in two parts.
+        """
+        part = self.activations[first:last, start:stop]
+        if not self.single:
+            wide = np.asarray(part, dtype=np.float64) - self.mean[start:stop]
+            return np.asarray(wide * self.scale[start:stop], dtype=np.float32)
+        mean = self.mean[start:stop].astype(np.float32)
+        narrow = np.asarray(part, dtype=np.float32) - mean
+        if self.far:
+            narrow -= (self.mean[start:stop] - mean).astype(np.float32)
+        narrow *= self.scale[start:stop].astype(np.float32)
+        return narrow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Panel:
-    """Some units, standardised in float32, and in bfloat16 where that is fast.
+    """Some standardised units.
 
-    Attributes:
+    Args:
         single: (p, N) float32.
-        half: (p, N) bfloat16, or None.
-        lost: Norm of what the rounding to bfloat16 takes from a unit, at most.
+        half: Its blocks (p, 2048) as bfloat16; None where that is not fast.
     """
 
-    def __init__(self, units: _Units, start: int, stop: int) -> None:
-        import torch
+    single: NDArray[np.float32]
+    half: list[torch.Tensor] | None
 
-        self.units, self.start = units, start
-        samples = len(units.activations)
-        filled = np.empty((stop - start, samples), dtype=np.float32)
-        step = max(1, _BLOCK // (stop - start))
-        for row in range(0, samples, step):
-            rows = slice(row, row + step)
-            filled[:, rows] = units.standardised(rows, slice(start, stop)).T
-        self.single = torch.from_numpy(filled)
-        self.half: torch.Tensor | None = None
-        self.lost = 0.0
-        if _half_is_fast():
-            self.half = self.single.bfloat16()
-            for unit, rounded in zip(self.single, self.half, strict=True):
-                self.lost = max(self.lost, float((unit - rounded.float()).norm()))
+    def part(self, start: int, stop: int) -> _Panel:
+        """Return some of the units, without a copy."""
+        half = None if self.half is None else [block[start:stop] for block in self.half]
+        return _Panel(self.single[start:stop], half)
 
 
-def _similar(left: _Panel, right: _Panel, threshold: float) -> torch.Tensor:
-    """Return (p, q) bool: whether |r| reaches the threshold."""
-    tile = _screened(left, right, threshold)
-    near = ((tile - threshold).abs() <= _SINGLE).nonzero().numpy()
-    similar = tile >= threshold
-    if len(near):
-        rows, columns = near.T
-        sizes = left.units.exactly(left.start + rows, right.start + columns)
-        similar.numpy()[rows, columns] = sizes >= threshold - _DOUBLE
-    return similar
+def _count(units: _Units, first: int, last: int, threshold: float, found: NDArray[np.int64]) -> None:
+    """Count the pairs of some units with each other and with all behind them.
+
+    Args:
+        units: All units.
+        first: The first of some units.
+        last: The first of those behind them.
+        threshold: Of |r|.
+        found: (n,) counts, which are raised.
+    """
+    whole = units.panel(first, last)
+    for second in range(first, len(found), _PART):
+        end = min(second + _PART, len(found))
+        left = whole.part(0, min(last, end) - first)  # what is further down is another tile's
+        right = whole.part(second - first, end - first) if second < last else units.panel(second, end)
+        diagonal = first - second + 1  # pairs of a unit and one behind it
+        tile, undecided = _screened(left, right, threshold, diagonal)
+        similar = tile >= threshold
+        rows, columns = undecided
+        near = np.abs(tile[rows, columns] - threshold) <= _SINGLE
+        if near.any():
+            rows, columns = rows[near], columns[near]
+            similar[rows, columns] = units.exactly(first + rows, second + columns) >= threshold - _DOUBLE
+        if second < last:
+            similar = np.triu(similar, diagonal)
+        found[first : first + len(tile)] += np.count_nonzero(similar, axis=1)
+        found[second:end] += np.count_nonzero(similar, axis=0)
 
 
-def _screened(left: _Panel, right: _Panel, threshold: float) -> torch.Tensor:
-    """Return (p, q) |r|, as good as float32 wherever it is near the threshold."""
-    if left.half is None or right.half is None:
-        return (left.single @ right.single.T).abs_()
-    tile = (left.half @ right.half.T).float().abs_()
-    # Cauchy-Schwarz for what both roundings took; the product itself is rounded to bfloat16, too.
-    slack = left.lost + right.lost + left.lost * right.lost + _SINGLE
-    slack = (slack + _HALF_ULP * threshold) / (1 - _HALF_ULP)
-    undecided = (tile - threshold).abs() <= slack
-    if int(undecided.sum()) > _MANY * undecided.numel():
-        return (left.single @ right.single.T).abs_()
-    for row in undecided.any(dim=1).nonzero()[:, 0].tolist():
-        others = undecided[row].nonzero()[:, 0]
-        tile[row, others] = (right.single[others] @ left.single[row]).abs_()
-    return tile
+def _screened(
+    left: _Panel, right: _Panel, threshold: float, diagonal: int
+) -> tuple[NDArray[np.float32], tuple[Places, Places]]:
+    """Return a tile, and the pairs that may lie within rounding of the threshold.
+
+    Args:
+        left: (p) units.
+        right: (q) units.
+        threshold: Of |r|.
+        diagonal: Where pairs begin that count, as for ``np.triu``.
+
+    Returns:
+        (p, q) |r|, as good as float32 wherever it is near the threshold, and places in it.
+    """
+    import torch
+
+    if left.half is not None and right.half is not None:
+        product = (left.half[0] @ right.half[0].T).float()
+        for one, other in zip(left.half[1:], right.half[1:], strict=True):
+            product += one @ other.T
+        undecided = (product.abs_() - threshold).abs_() <= _HALF
+        if diagonal > 1 - len(left.single):
+            undecided = undecided.triu(diagonal)
+        rows, columns = undecided.nonzero().numpy().T
+        if len(rows) <= _MANY * undecided.numel():
+            tile: NDArray[np.float32] = product.numpy()
+            pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+            tile[rows, columns] = [left.single[i].dot(right.single[j]) for i, j in pairs]
+            np.abs(tile, out=tile)
+            return tile, (rows, columns)
+    whole = np.abs(left.single @ right.single.T)
+    close = torch.from_numpy(np.triu(np.abs(whole - threshold) <= _SINGLE, diagonal))
+    rows, columns = close.nonzero().numpy().T
+    return whole, (rows, columns)
 
 
 @lru_cache(maxsize=1)

@@ -26,15 +26,16 @@ def half(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("threshold", [1e-6, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("many", [0.0, 1.0], ids=["tiles", "pairs"])
 def test_counts_are_those_of_the_whole_correlation_matrix(half, many, threshold, monkeypatch):
     monkeypatch.setattr(correlated, "_MANY", many)
-    monkeypatch.setattr(correlated, "_UNITS", 64)
+    monkeypatch.setattr(correlated, "_UNITS", 40)
+    monkeypatch.setattr(correlated, "_PART", 16)
     features = relu_features(np.random.default_rng(0), 500, 150)
     found = similar_units(features, threshold=threshold)
     np.testing.assert_array_equal(found.counts, by_numpy(features, threshold))
-    assert 0 < found.counts.sum() < 150 * 149
+    assert 0 < found.counts.sum() <= 150 * 149
 
 
 def test_a_correlation_of_exactly_the_threshold_counts_whatever_rounding_says(half):

@@ -32,18 +32,20 @@ Places = NDArray[np.int64]
 _PANEL, _UNITS = 15 << 20, 1536
 # Units of a right panel: tiles of this width are multiplied as fast as larger ones.
 _PART = 256
-# Numbers that are standardised at a time: 1 MB, which stays in a core's cache.
-_BLOCK = 1 << 18
-# Samples of a product in bfloat16: deeper ones leave the cache and take twice as long.
+# Numbers that are float64 at a time, samples that are standardised at a time: 2 MB at most, which stay in a
+# core's cache.
+_BLOCK, _ROWS = 1 << 18, 256
+# Samples of a product in bfloat16, a multiple of those: deeper ones leave the cache and take twice as long.
 _DEPTH = 2048
 # A unit whose deviation is below this share of its mean is constant: as in moments.py.
 _CONSTANT = 1e-12
-# Rounding of r in float32: 1e-6 at most was seen at N = 50,000, heavy tails included; such pairs are decided
-# in float64, where rounding stays below 1e-12.
-_SINGLE, _DOUBLE = 1e-5, 1e-12
+# Rounding of r in float32 up to N = 50,000, in proportion beyond: at most 5e-6 was seen at 10,000, 6e-6 at
+# 50,000 and 3e-5 at 400,000, for Gaussian, ReLU, binary, shifted and log-normal units. Such pairs are decided
+# in float64, where at most 5e-14 was seen.
+_SINGLE, _SINGLE_SAMPLES, _DOUBLE = 2e-5, 50_000, 1e-12
 # bfloat16 rounds by 2^-9 of a number at most: both factors of norm 1, and the product (Cauchy-Schwarz); its
 # sums are float32.
-_HALF = (1 + 2.0**-9) ** 3 - 1 + _SINGLE
+_HALF = (1 + 2.0**-9) ** 3 - 1
 # Scales beyond this could overflow float32; means of more deviations than this are subtracted in two parts.
 _LARGE, _FAR = 1e30, 1e3
 # Above this share of undecided pairs a whole tile in float32 costs less than pair by pair.
@@ -158,20 +160,23 @@ class _Units:
         self.scale = np.zeros_like(mean)
         self.scale[self.varies] = 1 / np.sqrt(squares[self.varies])
         self.single = activations.dtype.itemsize <= 4 and self.scale.max() < _LARGE
+        self.rounding = _SINGLE * max(1, count / _SINGLE_SAMPLES)
         self.far = bool((np.abs(mean) * self.scale).max() * np.sqrt(count) > _FAR)
 
     def panel(self, start: int, stop: int) -> _Panel:
         """Return some of the units, standardised."""
-        filled = np.empty((stop - start, len(self.activations)), dtype=np.float32)
-        step = max(1, _BLOCK // (stop - start))
-        for first in range(0, filled.shape[1], step):
-            filled[:, first : first + step] = self._standardised(first, first + step, start, stop).T
-        if not _half_is_fast():
-            return _Panel(filled, None)
         import torch
 
-        single = torch.from_numpy(filled)
-        return _Panel(filled, [block.bfloat16() for block in torch.split(single, _DEPTH, dim=1)])
+        units, samples = stop - start, len(self.activations)
+        single = torch.empty((units, samples))
+        depths = [min(_DEPTH, samples - first) for first in range(0, samples, _DEPTH) if _half_is_fast()]
+        half = [torch.empty((units, depth), dtype=torch.bfloat16) for depth in depths]
+        for first in range(0, samples, _ROWS):
+            part = torch.from_numpy(self._standardised(first, first + _ROWS, start, stop)).T.contiguous()
+            single[:, first : first + _ROWS] = part
+            if half:
+                half[first // _DEPTH][:, first % _DEPTH : first % _DEPTH + _ROWS] = part
+        return _Panel(single.numpy(), half)
 
     def exactly(self, left: Places, right: Places) -> Floats:
         """Return |r| of pairs of units in float64."""
@@ -207,16 +212,15 @@ class _Panel:
 
     Args:
         single: (p, N) float32.
-        half: Its blocks (p, 2048) as bfloat16; None where that is not fast.
+        half: Its blocks (p, 2048) as bfloat16; none where that is not fast.
     """
 
     single: NDArray[np.float32]
-    half: list[torch.Tensor] | None
+    half: list[torch.Tensor]
 
     def part(self, start: int, stop: int) -> _Panel:
         """Return some of the units, without a copy."""
-        half = None if self.half is None else [block[start:stop] for block in self.half]
-        return _Panel(self.single[start:stop], half)
+        return _Panel(self.single[start:stop], [block[start:stop] for block in self.half])
 
 
 def _count(units: _Units, first: int, last: int, threshold: float, found: NDArray[np.int64]) -> None:
@@ -235,10 +239,10 @@ def _count(units: _Units, first: int, last: int, threshold: float, found: NDArra
         left = whole.part(0, min(last, end) - first)  # what is further down is another tile's
         right = whole.part(second - first, end - first) if second < last else units.panel(second, end)
         diagonal = first - second + 1  # pairs of a unit and one behind it
-        tile, undecided = _screened(left, right, threshold, diagonal)
+        tile, undecided = _screened(left, right, threshold, diagonal, units.rounding)
         similar = tile >= threshold
         rows, columns = undecided
-        near = np.abs(tile[rows, columns] - threshold) <= _SINGLE
+        near = np.abs(tile[rows, columns] - threshold) <= units.rounding
         if near.any():
             rows, columns = rows[near], columns[near]
             similar[rows, columns] = units.exactly(first + rows, second + columns) >= threshold - _DOUBLE
@@ -249,7 +253,7 @@ def _count(units: _Units, first: int, last: int, threshold: float, found: NDArra
 
 
 def _screened(
-    left: _Panel, right: _Panel, threshold: float, diagonal: int
+    left: _Panel, right: _Panel, threshold: float, diagonal: int, rounding: float
 ) -> tuple[NDArray[np.float32], tuple[Places, Places]]:
     """Return a tile, and the pairs that may lie within rounding of the threshold.
 
@@ -258,17 +262,18 @@ def _screened(
         right: (q) units.
         threshold: Of |r|.
         diagonal: Where pairs begin that count, as for ``np.triu``.
+        rounding: Of r in float32.
 
     Returns:
         (p, q) |r|, as good as float32 wherever it is near the threshold, and places in it.
     """
     import torch
 
-    if left.half is not None and right.half is not None:
+    if left.half:
         product = (left.half[0] @ right.half[0].T).float()
         for one, other in zip(left.half[1:], right.half[1:], strict=True):
             product += one @ other.T
-        undecided = (product.abs_() - threshold).abs_() <= _HALF
+        undecided = (product.abs_() - threshold).abs_() <= _HALF + rounding
         if diagonal > 1 - len(left.single):
             undecided = undecided.triu(diagonal)
         rows, columns = undecided.nonzero().numpy().T
@@ -279,7 +284,7 @@ def _screened(
             np.abs(tile, out=tile)
             return tile, (rows, columns)
     whole = np.abs(left.single @ right.single.T)
-    close = torch.from_numpy(np.triu(np.abs(whole - threshold) <= _SINGLE, diagonal))
+    close = torch.from_numpy(np.triu(np.abs(whole - threshold) <= rounding, diagonal))
     rows, columns = close.nonzero().numpy().T
     return whole, (rows, columns)
 

@@ -73,6 +73,24 @@ def test_order_scale_sign_and_offset_change_nothing(seed, dtype):
     np.testing.assert_array_equal(similar_units(moved).counts, similar_units(features).counts[units])
 
 
+def test_rounding_stays_below_what_is_decided_again(half):
+    rng = np.random.default_rng(9)
+    signals = rng.standard_normal((20_000, 3)) @ rng.standard_normal((3, 24)) + rng.standard_normal(
+        (20_000, 24)
+    )
+    for features in (np.exp(1.5 * signals), (signals > 1) * 1.0, signals + 1e3):
+        units = correlated._Units(features.astype(np.float32), "x")
+        panel = units.panel(0, 24)
+        exact = np.abs(correlations(units.activations))
+        for threshold in (0.2, 0.5):
+            tile, _ = correlated._screened(panel, panel, threshold, 1, units.rounding)
+            close = np.triu(np.abs(exact - threshold) < 0.002, 1)  # within what bfloat16 leaves undecided
+            assert np.abs(tile - exact)[close].max(initial=0) < units.rounding / 2
+            assert ((tile >= threshold) == (exact >= threshold))[
+                np.abs(exact - threshold) > units.rounding
+            ].all()
+
+
 def test_independent_units_are_similar_to_none_and_copies_to_their_copies():
     rng = np.random.default_rng(2)
     noise = rng.standard_normal((400, 20))

@@ -56,6 +56,11 @@ def logits_of(features: NDArray[np.float32], readout: Readout) -> NDArray[np.flo
     return np.concatenate([features[i : i + _BLOCK] @ readout.weight.T + readout.bias for i in blocks])
 
 
+def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
 def weights_file(epoch: int, epochs: int) -> str:
     """Return the name of the file that holds the weights after an epoch in an entry."""
     return "weights.safetensors" if epoch == epochs else f"snapshots/epoch-{epoch:05d}.safetensors"
@@ -105,7 +110,7 @@ class Subject:
         self._features: dict[tuple[str, str], NDArray[np.float32]] = {}
 
     def __repr__(self) -> str:
-        at = "" if self.epoch == self.recipe.epochs else f" at epoch {self.epoch}"
+        at = "" if self._finished else f" at epoch {self.epoch}"
         return f"<Subject {self.id}{at}>"
 
     @property
@@ -246,6 +251,26 @@ class Subject:
             raise UsageError(f"{self.id} keeps no weights of epoch {epoch}; it keeps {list(self.snapshots)}")
         return Subject(self.spec, self.entry, self._dataset, device=self.device, epoch=epoch)
 
+    def kept(self, name: str, measure: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+        """Return arrays that are measured once and kept beside the network, checked at each load.
+
+        Args:
+            name: What is measured and by which version of it: lower-case words joined by hyphens.
+            measure: Measures it; called where it is not kept yet.
+        """
+        part = "" if self.epoch == self.recipe.epochs else f"-at-{self.epoch}"
+        file = f"measured/{name}{part}.npz"
+        path = self.entry.derived(file)
+        if path is None:
+            found = measure()
+            try:
+                path = self.entry.derive(file, lambda target: _write_arrays(target, found))
+            except OSError as error:
+                log.warning("%s of %s cannot be cached: %s", name, self.id, error)
+                return found
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
     def rng(self, purpose: str) -> np.random.Generator:
         """Return a generator for one purpose: the same for the same id, whoever asks and when."""
         return generator(self.id, purpose)
@@ -272,6 +297,11 @@ class Subject:
             "history": [asdict(epoch) for epoch in self.history],
         }
 
+    @property
+    def _finished(self) -> bool:
+        """Whether the weights are those of the last epoch."""
+        return self.epoch == self.recipe.epochs
+
     def _weights(self) -> dict[str, torch.Tensor]:
         import safetensors.torch
 
@@ -283,7 +313,7 @@ class Subject:
         return getattr(self.dataset, split)
 
     def _find_features(self, split: SplitName, layer: str) -> NDArray[np.float32]:
-        part = "" if self.epoch == self.recipe.epochs else f"@{self.epoch}"
+        part = "" if self._finished else f"@{self.epoch}"
         name = f"features/{split}-{quote(layer, safe='')}{part}.npy"
         path = self.entry.derived(name)
         if path is None:

@@ -37,7 +37,7 @@ def held_out(dataset: Dataset, share: float) -> tuple[Dataset, Split]:
     count = round(share * samples)
     if not 0 < count < samples:
         raise TrainingError(
-            f"{dataset.name}: a validation share of {share:g} holds out {count} of {samples} training samples, "
+            f"{dataset.name}: a validation share of {share:g} holds out {count} of {samples} samples, "
             f"expected 1 to {samples - 1}"
         )
     order = np.random.default_rng(_SEED).permutation(samples)

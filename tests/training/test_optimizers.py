@@ -28,6 +28,18 @@ def test_constant_and_cosine_and_step_schedules_have_their_known_values():
     ]
 
 
+def test_an_exponential_schedule_falls_from_epoch_to_epoch():
+    recipe = BASE.changed(schedule="exponential", gamma=0.5)
+    assert [learning_rate(recipe, step, 5) for step in (0, 4, 5, 9, 10, 49)] == [
+        0.4,
+        0.4,
+        0.2,
+        0.2,
+        0.1,
+        0.4 * 0.5**9,
+    ]
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_warm_up_rises_in_a_line_to_the_peak(schedule):
     recipe = BASE.changed(schedule=schedule, warmup=2)
@@ -66,6 +78,32 @@ def test_adam_couples_the_decay_and_adamw_does_not(kind):
     assert parameter.item() == pytest.approx(
         adam_by_hand(2.0, gradients, 0.1, 0.5, kind == "adamw"), rel=1e-9
     )
+
+
+def test_rmsprop_divides_by_the_root_of_the_mean_square_before_its_momentum():
+    recipe = BASE.changed(optimizer="rmsprop", momentum=0.9, alpha=0.8, eps=1.0, lr=0.1, weight_decay=0.5)
+    parameter = torch.nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
+    optimizer = build_optimizer([parameter], recipe)
+    x, square, moving = 2.0, 0.0, 0.0
+    for rate, gradient in ((0.1, 1.0), (0.05, -3.0)):
+        parameter.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        slope = gradient + 0.5 * x
+        square = 0.8 * square + 0.2 * slope**2
+        moving = 0.9 * moving + slope / (square**0.5 + 1.0)
+        x -= rate * moving
+    assert parameter.item() == pytest.approx(x, rel=1e-12)
+
+
+@pytest.mark.parametrize("changes", [{"alpha": 0.9}, {"eps": 1.0}])
+def test_the_constants_of_rmsprop_belong_to_it(changes):
+    with pytest.raises(ValueError, match="alpha and eps belong to rmsprop; the optimizer here is sgd"):
+        BASE.changed(**changes)
+
+
+def test_what_recipes_gained_leaves_the_keys_of_older_ones():
+    assert set(BASE.model_dump(exclude_defaults=True)) == {"epochs", "batch", "optimizer", "lr"}
 
 
 def test_nesterov_looks_ahead():

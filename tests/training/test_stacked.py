@@ -40,6 +40,9 @@ RECIPES = {
     "sgd, hinge, last batch dropped": HINGE.changed(
         optimizer="sgd", lr=0.1, momentum=0.9, schedule="constant", drop_last=True
     ),
+    "rmsprop, hinge, exponential": HINGE.changed(
+        optimizer="rmsprop", momentum=0.9, alpha=0.9, eps=0.1, schedule="exponential", gamma=0.7
+    ),
     "nesterov, entropy": HINGE.changed(
         optimizer="sgd", lr=0.1, momentum=0.9, nesterov=True, loss="cross-entropy", snapshots=()
     ),
@@ -263,6 +266,7 @@ def test_networks_that_do_more_than_their_layers_are_refused():
 REFUSED = {
     "augmentation": ({"augmentation": {"flip": True}}, "cannot train together with augmentation"),
     "accumulation": ({"accumulate": 2}, "cannot train together with accumulation"),
+    "validation": ({"validation": 0.2}, "cannot train together with samples that are held out"),
     "bf16": ({"precision": "bf16"}, "cannot train together with bf16"),
 }
 

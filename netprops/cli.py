@@ -1,4 +1,4 @@
-"""The command ``netprops``: run shipped suites, build networks ahead, look after the cache, draw a report.
+"""The command ``netprops``: run shipped suites, build networks ahead, look after the cache and records.
 
 Words: as in ``zoo.py`` and ``cache.py``. Exit codes are pytest's: 0 all is well, 1 a claim failed or an entry
 was damaged, 2 interrupted, 3 a defect of pytest or a plugin, 4 a wrong option, name or path, 5 nothing to do.
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netprops import record_commands
 from netprops.content import content, did_you_mean, families, nearest, suites
 from netprops.errors import NetpropsError, UsageError
 from netprops.plugin.progress import Aloud
@@ -34,11 +35,14 @@ examples:
   netprops build -k "fc5 and not s1" --dry-run    what would be trained, and how long it takes
   netprops cache prune --unused-days 30      free the disk
   netprops report reports/latest/run.json -o elsewhere
+  netprops compare main reports/latest/run.json   what got worse since the baseline main was saved
 
 exit codes:
   0  all is well             3  a defect of pytest or of a plugin
-  1  a claim failed, or an   4  a wrong option, name or path; missing data
-     entry was damaged       5  no tests were collected
+  1  a claim failed, a       4  a wrong option, name or path; missing data
+     comparison found a      5  no tests were collected
+     regression, or an
+     entry was damaged
   2  interrupted
 """
 _OWN_CONFIGS = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
@@ -133,10 +137,7 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--max-gb", type=float, metavar="GB", help="oldest entries, until the rest fits")
             one.add_argument("--all", action="store_true", help="everything")
 
-    report = commands.add_parser("report", help="draw the report of a recorded run", allow_abbrev=False)
-    report.add_argument("record", type=Path, metavar="RUN.JSON", help="run.json, or run.jsonl of a cut run")
-    report.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: the record's folder")
-    report.set_defaults(command=_report)
+    record_commands.add(commands)
     return parser
 
 
@@ -369,13 +370,6 @@ def _cache_prune(arguments: argparse.Namespace) -> int:
         unused_days=arguments.unused_days, max_bytes=limit, everything=arguments.all
     )
     print(f"removed: {len(removed.entries)} entries, {_size(removed.bytes)}")
-    return 0
-
-
-def _report(arguments: argparse.Namespace) -> int:
-    from netprops.report import render
-
-    print(render(arguments.record, arguments.output or arguments.record.parent))
     return 0
 
 

@@ -60,6 +60,19 @@ def suites() -> dict[str, Path]:
     }
 
 
+def suite_digest(folder: Path) -> str:
+    """Return the SHA-256 of what a suite's folder tests: its Python and TOML files with their names.
+
+    Line ends count as one, so that a checkout on Windows has the same digest.
+    """
+    files = sorted(path for ending in ("py", "toml") for path in folder.glob(f"*.{ending}"))
+    digest = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a message that refuses a name: the nearest known one, or else all of them.
 

@@ -21,14 +21,14 @@ def training_figures(summary: Summary) -> list[dict[str, Any]]:
     ]
     return (
         [
-            _figure(
+            figure(
                 "training-loss",
                 "Training loss",
                 "Mean over the samples of each epoch.",
                 [loss],
                 y_scale="log",
             ),
-            _figure(
+            figure(
                 "training-errors",
                 "Errors while training",
                 "Training errors are those of the moving weights on augmented samples.",
@@ -63,14 +63,14 @@ def family_figures(family: str, summaries: Iterable[Summary]) -> list[dict[str, 
         for w, s in first.items()
     ]
     figures = [
-        _figure(
+        figure(
             "errors-over-widths",
             f"Errors over widths of {family}",
             "",
             errors,
             x_scale="log",
         ),
-        _figure(
+        figure(
             "training-over-widths",
             f"Test error while training, widths of {family}",
             "The first seed of every width.",
@@ -78,10 +78,10 @@ def family_figures(family: str, summaries: Iterable[Summary]) -> list[dict[str, 
             y_scale="log",
         ),
     ]
-    return [figure for figure in figures if figure["curves"] and len(first) > 1]
+    return [one for one in figures if one["curves"] and len(first) > 1]
 
 
-def _figure(
+def figure(
     name: str,
     title: str,
     caption: str,
@@ -89,21 +89,23 @@ def _figure(
     *,
     x_scale: str = "linear",
     y_scale: str = "linear",
+    levels: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
+    """Return a figure of those curves that there are, in the form of a record's own."""
     return {
         "name": name,
         "title": title,
         "caption": caption,
         "x_scale": x_scale,
         "y_scale": y_scale,
-        "curves": [curve for curve in curves if curve],
+        "curves": [one for one in curves if one],
         "lines": {},
-        "levels": {},
+        "levels": dict(levels or {}),
         "bands": {},
     }
 
 
-def _curve(
+def curve(
     name: str,
     points: Sequence[tuple[float, float, float, float]],
     *,
@@ -114,6 +116,7 @@ def _curve(
     how: str,
     **details: object,
 ) -> dict[str, Any] | None:
+    """Return a curve through points (x, y, low, high) in the form of a record's own; None without any."""
     if not points:
         return None
     x, y, low, high = (list(part) for part in zip(*points, strict=True))
@@ -139,7 +142,7 @@ def _over_epochs(
     """Return one column of a history over epochs, without the epochs that did not measure it."""
     rows = {row["epoch"]: row[part] for row in summary.get("history") or [] if row.get(part) is not None}
     points = [(float(x), float(y), float(y), float(y)) for x, y in sorted(rows.items())]
-    return _curve(
+    return curve(
         name, points, x_name="epoch", y_name=y_name, n=1, n_of="network", how="one training", **details
     )
 
@@ -153,7 +156,7 @@ def _over_widths(summaries: Sequence[Summary], part: str, name: str) -> dict[str
     points = [
         (w, sum(errors) / len(errors), min(errors), max(errors)) for w, errors in sorted(by_width.items())
     ]
-    return _curve(
+    return curve(
         name,
         points,
         x_name="width W of the last hidden layer (units)",

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
+from netprops.asides import asides
+from netprops.baseline import Comparison
 from netprops.histories import family_figures, training_figures
 from netprops.records import Record, TestRecord
 from netprops.views import (
@@ -62,10 +65,14 @@ class Reader:
 
     Args:
         record: A valid record.
+        comparison: With a baseline, if there is one.
+        past: Earlier runs, the oldest first.
     """
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
+    def __init__(
+        self, record: Record, comparison: Comparison | None = None, past: Sequence[Record] = ()
+    ) -> None:
+        self.record, self.comparison, self.past = record, comparison, past
         self._taken: set[tuple[str, str]] = set()
         networks = [s.model_dump(mode="json") for s in record.subjects]
         self.subjects = {s["id"]: s for s in sorted(networks, key=_narrow_first)}
@@ -141,7 +148,13 @@ class Reader:
             version=record.environment.netprops,
             overview=self._overview(),
             pages=pages,
+            asides=asides(self.record, self.comparison, self.past, self._address(), self.subject_link),
         )
+
+    def _address(self) -> Callable[[str], str]:
+        """Return from a test's id to the address of its card; of a test that this run has not, to nothing."""
+        addresses = {card.id: card.href for card in self.cards}
+        return lambda id: addresses.get(id, "")
 
     def _overview(self) -> Overview:
         record = self.record

@@ -188,6 +188,7 @@ class Record(Part):
     subjects: list[SubjectRecord]
     tests: list[TestRecord]
     summary: Summary
+    suites: dict[str, str] = Field(default={}, description="digest of every suite of the run, by name")
     started: str
     seconds: float
 
@@ -248,6 +249,7 @@ def assemble(
         subjects=networks,
         tests=final,
         summary=summary,
+        suites=head.get("suites", {}),
         started=head["started"],
         seconds=seconds,
     )

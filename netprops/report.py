@@ -12,6 +12,7 @@ later, on another machine. Every page works under ``Content-Security-Policy: def
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +25,18 @@ from netprops.views import Picture, Report
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from netprops.baseline import Comparison
+
 MANIFEST = "report-files.txt"
 _OURS = re.compile(
-    r"(?:(?:subjects|families)/[^/\\]+\.html|figures/[^/\\]+\.(?:svg|csv)|[a-z-]+\.(?:html|css))"
+    r"(?:(?:subjects|families)/[^/\\]+\.html|figures/[^/\\]+\.(?:svg|csv)|[a-z][a-z0-9._-]*\.(?:html|css))"
 )
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def render(run_json: Path, out: Path) -> Path:
+def render(
+    run_json: Path, out: Path, *, comparison: Comparison | None = None, past: Sequence[records.Record] = ()
+) -> Path:
     """Write the report of a record.
 
     A figure that an earlier report in the same folder drew from the same data is left as it is.
@@ -40,6 +45,8 @@ def render(run_json: Path, out: Path) -> Path:
         run_json: ``run.json``, or the ``run.jsonl`` of an interrupted run.
         out: The report's folder; made where it is missing. Files of an earlier report are replaced, files
             that no report wrote are left alone.
+        comparison: With a baseline, if it is to have a page.
+        past: Earlier runs for the page of the history, the oldest first.
 
     Returns:
         The path of ``index.html``.
@@ -47,7 +54,8 @@ def render(run_json: Path, out: Path) -> Path:
     Raises:
         UsageError: If there is no such record.
     """
-    report = Reader(_readable(records.read(run_json))).report()
+    record = _readable(records.read(run_json))
+    report = Reader(record, comparison, [_readable(one) for one in past]).report()
     written = _pages(report, out)
     for one in report.pictures():
         written |= _figure(one, out / "figures")
@@ -80,6 +88,11 @@ def _pages(report: Report, out: Path) -> set[Path]:
         path = out / page.href
         template = templates.get_template(f"{page.kind}.html.j2")
         _write(path, template.render(report=report, page=page, root="../"))
+        written.add(path)
+    for aside in report.asides:
+        path = out / aside.href
+        template = templates.get_template(f"{aside.kind}.html.j2")
+        _write(path, _NOT_TEXT.sub("\ufffd", template.render(report=report, aside=aside, root="")))
         written.add(path)
     return written
 

@@ -12,11 +12,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netprops import captions
 from netprops.figures import SIZE
 from netprops.records import BoundRecord, ExpectationRecord, MeasurementRecord
+
+if TYPE_CHECKING:
+    from netprops.asides import Aside
 
 ROWS = 24
 """Most points of a curve that a page lists; the CSV file beside the figure has all of them."""
@@ -187,9 +190,12 @@ class Report:
     version: str
     overview: Overview
     pages: list[Page]
+    asides: list[Aside]
 
     def pictures(self) -> Iterable[Picture]:
         """Yield every figure once."""
+        for aside in self.asides:
+            yield from aside.pictures
         for page in self.pages:
             yield from page.pictures
             for card in page.cards:

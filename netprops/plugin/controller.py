@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from netprops.plugin import options as settings
+from netprops.plugin.aftermath import Aftermath
 from netprops.plugin.mailbox import Mailbox, Watch
 from netprops.plugin.progress import Screen
 from netprops.plugin.recorder import Recorder
@@ -62,7 +63,10 @@ class Controller:
         for line in plan["header"].splitlines():
             self._screen.line(line)
         self._skeletons = plan["skeletons"]
-        self._recorder = Recorder(plan["head"], None if options.no_report else options.report)
+        aftermath = Aftermath(options)
+        for line in aftermath.warnings():
+            self._screen.line(f"netprops: {line}")
+        self._recorder = Recorder(plan["head"], None if options.no_report else options.report, aftermath)
 
     def greet(self, node: Any) -> None:
         """Tell a worker of xdist, before it starts, where the mailbox is."""
@@ -117,7 +121,8 @@ class Controller:
             return
         tests = self._recorder.finish().tests
         promoted = any(test.outcome == "FAIL" and one.promoted for test in tests for one in test.expectations)
-        if (promoted or self._recorder.problem) and session.exitstatus == pytest.ExitCode.OK:
+        failed = promoted or self._recorder.problem or self._recorder.aftermath.failed
+        if failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

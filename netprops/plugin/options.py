@@ -12,20 +12,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from netprops.errors import NetpropsError, UsageError
+from netprops.plugin.model_options import ModelOptions, chosen
+
+if TYPE_CHECKING:
+    from netprops.tolerances import Tolerance
 
 SCALES = ("mini", "paper")
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
 MARKER = (
-    "netprops(on='widest'|'family', families=None, variant=None, needs='widths'|'widest'): a property test "
+    "netprops(on='widest'|'family', families=None, variant=None, needs='widths'|'widest', uses=()): a property test "
     "of trained networks. on='widest' runs it on every seed of the widest network (fixture `subject`), "
     "on='family' once a family (fixture `family`); families names those it is for, or a role that they "
     "declare; variant is the training variant that it needs; needs says which networks a family test trains, "
-    "all widths or only the widest."
+    "all widths or only the widest; uses=('train', 'seeds', 'snapshots') says what it cannot do without, so "
+    "that it is left out for a user's network that has none."
 )
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _INI = re.compile(r"""^\s*["']?(netprops_\w+)["']?\s*=""", re.MULTILINE)
@@ -37,7 +42,7 @@ class Setting:
 
     name: str
     help: str
-    kind: Literal["text", "flag", "path", "paths"] = "text"
+    kind: Literal["text", "texts", "flag", "path", "paths"] = "text"
     metavar: str | None = None
     env: str | None = None
 
@@ -69,11 +74,42 @@ SETTINGS = (
     ),
     Setting("remote", "URL of a shared cache that is read through", metavar="URL"),
     Setting("report", "folder of the report (default: reports/latest)", "path", "DIR"),
+    Setting("baseline", "a record, or a saved name, to hold this run against", metavar="FILE_OR_NAME"),
+    Setting("save", "keep this run's record as a baseline of that name", metavar="NAME"),
+    Setting("baselines", "folder of saved baselines (default: baselines)", "path", "DIR"),
+    Setting(
+        "tolerance",
+        "how far a measurement may move from the baseline: 'mitosis/test_x.py::test_y=0.02' in its unit, "
+        "'...=20%%' of its margin to the bound (default: 10%%); repeatable",
+        "texts",
+        "KEY=AMOUNT",
+    ),
+    Setting(
+        "history", "folder that keeps the record of every run; the report shows the last 20", "path", "DIR"
+    ),
     Setting("no-report", "write neither a record nor a report", "flag"),
     Setting("strict", "count an inconclusive test as failed", "flag"),
     Setting("alpha", "probability of any false alarm in the whole run (default: 0.01)", metavar="P"),
     Setting("download", "allow data sets to be downloaded", "flag"),
     Setting("fixtures", "folder of further families, in the form of fixtures/; repeatable", "paths", "DIR"),
+    Setting(
+        "model",
+        "test a network of your own: pkg.mod:builder, file.py:builder, torchvision:NAME or timm:NAME",
+        metavar="BUILDER",
+    ),
+    Setting("model-kwargs", "arguments of the builder, such as '{\"depth\": 20}'", metavar="JSON"),
+    Setting("checkpoint", "its weights: a file, or a pattern of files; repeatable", "paths", "GLOB"),
+    Setting("checkpoint-key", "name of the weights in the file, such as model_ema", metavar="KEY"),
+    Setting(
+        "data",
+        "what it is tested on: pkg.mod:function, cifar10, imagefolder:PATH or torchvision:CIFAR10",
+        metavar="DATA",
+    ),
+    Setting("layer", "path of its last hidden layer, where it is not found by itself", metavar="NAME"),
+    Setting("readout", "path of its last Linear, likewise (see `netprops layers`)", metavar="NAME"),
+    Setting(
+        "models", "a table [tool.netprops.models.NAME] of your own networks; repeatable", "texts", "NAME"
+    ),
 )
 
 
@@ -87,11 +123,16 @@ class Options:
     cache: Path | None
     remote: str | None
     report: Path
+    baseline: Path | None
+    save: Path | None
+    tolerances: Mapping[str, Tolerance]
+    history: Path | None
     no_report: bool
     strict: bool
     alpha: float
     download: bool
     fixtures: tuple[Path, ...]
+    models: ModelOptions | None
 
 
 @contextmanager
@@ -106,7 +147,12 @@ def refused() -> Iterator[None]:
 def add(parser: pytest.Parser) -> None:
     """Add the options and their ini names to pytest's parser."""
     group = parser.getgroup("netprops", "property tests for trained neural networks")
-    kinds: dict[str, dict[str, Any]] = {"flag": {"action": "store_true"}, "paths": {"action": "append"}}
+    repeated = {"action": "append"}
+    kinds: dict[str, dict[str, Any]] = {
+        "flag": {"action": "store_true"},
+        "paths": repeated,
+        "texts": repeated,
+    }
     for setting in SETTINGS:
         value = kinds.get(setting.kind, {})
         if setting.kind != "flag":
@@ -116,6 +162,8 @@ def add(parser: pytest.Parser) -> None:
             parser.addini(setting.ini, setting.help, type="bool", default=False)
         elif setting.kind == "paths":
             parser.addini(setting.ini, setting.help, type="args", default=[])
+        elif setting.kind == "texts":
+            parser.addini(setting.ini, setting.help, type="linelist", default=[])
         else:
             parser.addini(setting.ini, setting.help, type="string", default="")
 
@@ -178,6 +226,9 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> O
     for folder in values["fixtures"] or ():
         if not folder.is_dir():
             raise UsageError(f"the folder of fixtures {folder} does not exist")
+    baselines = values["baselines"] or config.rootpath / "baselines"
+    if values["history"] is not None:
+        _check_writable(values["history"], "history")
     return Options(
         scale=scale,
         device=device,
@@ -185,11 +236,16 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> O
         cache=cache,
         remote=values["remote"],
         report=values["report"] or config.rootpath / "reports" / "latest",
+        baseline=_baseline(config, values["baseline"], baselines),
+        save=_saved(values["save"], baselines),
+        tolerances=_tolerances(config, values["tolerance"] or ()),
+        history=values["history"],
         no_report=bool(values["no_report"]),
         strict=bool(values["strict"]),
         alpha=_alpha(values["alpha"] or "0.01"),
         download=bool(values["download"]),
         fixtures=tuple(values["fixtures"] or ()),
+        models=chosen(values, config.invocation_params.dir, (config.rootpath, config.invocation_params.dir)),
     )
 
 
@@ -228,7 +284,7 @@ def _value(config: pytest.Config, setting: Setting, environ: Mapping[str, str]) 
     if chosen is None:
         chosen = _given(config, setting)
         base = config.inipath.parent if config.inipath else config.rootpath
-    if chosen is None or setting.kind in ("text", "flag"):
+    if chosen is None or setting.kind in ("text", "texts", "flag"):
         return chosen
     if setting.kind == "path":
         return _absolute(base, chosen)
@@ -243,6 +299,38 @@ def _given(config: pytest.Config, setting: Setting) -> Any:
 
 def _absolute(base: Path, path: str) -> Path:
     return Path(os.path.abspath(base / Path(path).expanduser()))  # noqa: PTH100  (links stay as they were given)
+
+
+def _baseline(config: pytest.Config, named: str | None, folder: Path) -> Path | None:
+    """Return the file of the baseline; what it is about is checked when the tests are known."""
+    if not named:
+        return None
+    from netprops import kept
+
+    path = kept.find(named, folder, config.invocation_params.dir)
+    kept.read(path)
+    return path
+
+
+def _saved(name: str | None, folder: Path) -> Path | None:
+    """Return where this run's record is kept as a baseline."""
+    if not name:
+        return None
+    from netprops import kept
+
+    _check_writable(folder, "baselines")
+    return kept.baseline_path(name, folder)
+
+
+def _tolerances(config: pytest.Config, texts: Sequence[str]) -> Mapping[str, Tolerance]:
+    """Return the tolerances of the configuration's tables and of the option, which wins."""
+    if not texts and not any(
+        (config.rootpath / name).is_file() for name in ("pyproject.toml", "netprops.toml")
+    ):
+        return {}
+    from netprops import tolerances
+
+    return {**tolerances.from_toml(config.rootpath), **tolerances.parse(texts)}
 
 
 def _alpha(text: str) -> float:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from netprops.plugin.options import check_report
 
 if TYPE_CHECKING:
+    from netprops.plugin.aftermath import Aftermath
     from netprops.records import Record, SubjectRecord, TestRecord
 
 
@@ -22,13 +23,14 @@ class Recorder:
     Args:
         head: ``environment``, ``options``, ``started``, ``selected`` and ``missing``.
         folder: Folder of the report; None where nothing is to be written.
+        aftermath: What compares the record and keeps it elsewhere.
 
     Raises:
         UsageError: If the folder cannot be written or holds something else.
     """
 
-    def __init__(self, head: dict[str, Any], folder: Path | None) -> None:
-        self._head, self._folder = head, folder
+    def __init__(self, head: dict[str, Any], folder: Path | None, aftermath: Aftermath) -> None:
+        self._head, self._folder, self.aftermath = head, folder, aftermath
         self._tests: list[TestRecord] = []
         self._subjects: list[SubjectRecord] = []
         self._began = time.monotonic()
@@ -83,16 +85,21 @@ class Recorder:
             interrupted=len({test.id for test in self._tests}) < selected,
             missing=self._head["missing"],
         )
-        if self._folder is not None and self._lines is not None:
+        if self._lines is not None:
             self._lines.close()
-            self._draw(self.record.save(self._folder), self._folder)
+        run_json = None if self._folder is None else self.record.save(self._folder)
+        self.aftermath.compare(self.record)
+        self.aftermath.keep(self.record)
+        if run_json is not None:
+            self._draw(run_json)
         return self.record
 
-    def _draw(self, run_json: Path, folder: Path) -> None:
+    def _draw(self, run_json: Path) -> None:
         from netprops.report import render
 
         try:
-            self.index = render(run_json, folder)
+            beside = self.aftermath
+            self.index = render(run_json, run_json.parent, comparison=beside.comparison, past=beside.past)
         except Exception as error:  # whatever it is, the verdicts must still be shown
             self.problem = f"the report could not be drawn from {run_json}: {type(error).__name__}: {error}"
 

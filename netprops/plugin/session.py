@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,6 +23,7 @@ from netprops.plugin import options as settings
 
 if TYPE_CHECKING:
     from netprops.declaration import Family, Spec
+    from netprops.plugin.imports import Imports
     from netprops.plugin.item import PropertyItem
     from netprops.plugin.mailbox import Mailbox
     from netprops.plugin.progress import Screen, Sink
@@ -54,6 +55,7 @@ class PropertySession:
         self.items: list[PropertyItem] = []
         self.share = 0.0
         self.plan: tuple[Spec, ...] = ()
+        self.notes: list[str] = []
         self._missing: dict[str, str | None] = {}
         self._summarized: set[str] = set()
         self._aloud: logging.Handler | None = None
@@ -82,9 +84,18 @@ class PropertySession:
         """What a marker's ``families`` may name: families and their roles."""
         return {name for one in self.known_families for name in (one.name, *one.roles)}
 
+    @cached_property
+    def imports(self) -> Imports | None:
+        """The user's own networks, where the run is about them."""
+        from netprops.plugin.imports import Imports
+
+        return Imports.of(self.config, self.options)
+
     @property
     def families(self) -> tuple[Family, ...]:
-        """The families of the run's scale."""
+        """The families of the run's scale, or those of the user's own networks."""
+        if self.imports is not None:
+            return self.imports.families
         return tuple(one for one in self.known_families if one.scale == self.options.scale)
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
@@ -99,7 +110,7 @@ class PropertySession:
             wanted = wanted_by(metafunc.definition, self.known_names)
             if wanted.fixture not in metafunc.fixturenames:
                 raise UsageError(f"a test on={wanted.on!r} must ask for the fixture {wanted.fixture!r}")
-            targets = wanted.targets(families)
+            targets = self.imports.targets(wanted) if self.imports else wanted.targets(families)
         except UsageError as error:
             pytest.fail(f"{metafunc.definition.nodeid}: {error}", pytrace=False)
         metafunc.parametrize(wanted.fixture, targets, ids=[target.id for target in targets], indirect=True)
@@ -170,7 +181,7 @@ class PropertySession:
         """Return the sentence about a family's data if they are not there, else None."""
         from netprops.data import check
 
-        if self.options.download or family.planted:
+        if self.options.download or family.planted or family.imported:
             return None
         if family.data not in self._missing:
             self._missing[family.data] = check(family.data, self.options.data_root)
@@ -180,6 +191,8 @@ class PropertySession:
         """Return networks, trained if they are not yet there; other needed ones are trained while waiting."""
         from netprops.planting import build
 
+        if self.imports is not None:
+            return [self.imports.subject(spec) for spec in specs]
         trained = [spec for spec in specs if not spec.family.planted]
         try:
             self.zoo.ensure(trained, others=self.plan)
@@ -196,6 +209,32 @@ class PropertySession:
             return {}
         self._summarized.add(subject.id)
         return subject.summary()
+
+    @property
+    def suites(self) -> dict[str, str]:
+        """The digest of every suite of the run, by name."""
+        from netprops.content import suite_digest
+
+        return {
+            folder.name: suite_digest(folder)
+            for folder in sorted({one.item.path.parent for one in self.items})
+        }
+
+    def _against_baseline(self) -> list[str]:
+        """Return what differs between this run and its baseline; refuse one of something else."""
+        if self.options.baseline is None:
+            return []
+        from netprops import __version__, baseline, kept
+
+        path = self.options.baseline
+        return baseline.check(
+            kept.read(path),
+            path.stem,
+            tests=[one.skeleton()["id"] for one in self.items],
+            scale=self.options.scale,
+            suites=self.suites,
+            version=__version__,
+        )
 
     # How the run goes
 
@@ -224,11 +263,15 @@ class PropertySession:
         from netprops.plugin.selection import ExpectedFailure, expected_failures, wanted_by
 
         found: list[PropertyItem] = []
+        if self.imports is not None:
+            _ = self.imports.families  # what is wrong with them is refused here, once
         for item in items:
             if not isinstance(item, pytest.Function) or item.get_closest_marker("netprops") is None:
                 continue
             wanted = wanted_by(item, self.known_names)
             target: Any = item.callspec.params.get(wanted.fixture) if hasattr(item, "callspec") else None
+            if self.imports is not None and not self.imports.take_in(item, wanted, target):
+                continue
             if hasattr(target, "id"):  # pytest gives a test without targets a placeholder, and skips it
                 item.stash[ITEM] = PropertyItem(item, wanted, target, self)
                 found.append(item.stash[ITEM])
@@ -242,6 +285,8 @@ class PropertySession:
                 if entry.covers(file, one.function, one.target.id):
                     matched[entry] = True
                     one.expect_failure(entry)
+        if self.imports is not None:
+            return  # what is known not to hold for netprops' own networks says nothing about others
         self._refuse_stale([entry for entry, hit in matched.items() if not hit], found)
 
     def _refuse_stale(self, stale: Sequence[Any], found: Sequence[PropertyItem]) -> None:
@@ -259,17 +304,20 @@ class PropertySession:
                     "correct the entry or remove it"
                 )
 
-    def selected(self, items: Sequence[pytest.Item]) -> None:
+    def selected(self, items: list[pytest.Item]) -> None:
         """Take in the tests that will run; refuse, before anything trains, what cannot go well.
 
         Raises:
             UsageError: If ``-k`` left nothing, or the device or the report's folder is wrong.
         """
+        from netprops.plugin.selection import nothing_matches
+
         everything = self.items
+        self._leave_out(items)
         self.items = [item.stash[ITEM] for item in items if ITEM in item.stash]
         expression = self.config.getoption("keyword") or self.config.getoption("markexpr")
         if everything and not items and expression:
-            raise UsageError(_nothing_matches(expression, everything))
+            raise UsageError(nothing_matches(expression, everything))
         self.share = self.options.alpha / max(1, len(self.items))
         if not self.items or self.config.getoption("collectonly"):
             return
@@ -277,11 +325,14 @@ class PropertySession:
             settings.check_device(self.options.device)
         if not self.worker and not self.options.no_report:
             settings.check_report(self.options.report)
+        self.notes = self._against_baseline()
         present = [spec for one in self.items if not self.missing(one.declaration) for spec in one.specs]
-        self.plan = tuple(dict.fromkeys(spec for spec in present if not spec.family.planted))
+        loaded = [spec for spec in present if spec.family.planted or spec.family.imported]
+        self.plan = tuple(dict.fromkeys(spec for spec in present if spec not in loaded))
         self._speak_up()
         if self.worker == "gw0" and self.mailbox is not None:
             self.mailbox.put_plan(self.announcement())
+            self._first_lines()
 
     def begin(self) -> None:
         """Start the record of a run without xdist, once collection went well."""
@@ -289,6 +340,33 @@ class PropertySession:
 
         if self.items and not self.worker and not self.config.getoption("collectonly"):
             controller_of(self.config).open(self.announcement(), self.options)
+            self._first_lines()
+
+    def _leave_out(self, items: list[pytest.Item]) -> None:
+        """Leave out what a user's networks lack the means for, and say so."""
+        if self.imports is not None:
+            load = not self.config.getoption("collectonly")
+            for line in self.imports.leave_out(items, self._imported(items), load=load):
+                self._say(f"netprops: {line}")
+
+    def _first_lines(self) -> None:
+        """Say of every imported network how well it does on the given data."""
+        if self.imports is not None:
+            for line in self.imports.sanity(self._imported(one.item for one in self.items)):
+                self._say(f"netprops: {line}")
+
+    @staticmethod
+    def _imported(items: Iterable[pytest.Item]) -> list[Spec]:
+        """Return the networks of some tests, each once."""
+        return list(
+            dict.fromkeys(spec for one in items if ITEM in one.stash for spec in one.stash[ITEM].specs)
+        )
+
+    def _say(self, line: str) -> None:
+        if self.mailbox is None:
+            self.screen.line(line)
+        elif self.worker == "gw0":
+            self.mailbox.say(line)
 
     def announcement(self) -> dict[str, Any]:
         """Return what the run is going to do: the record's head, lines for the screen, the tests."""
@@ -318,6 +396,7 @@ class PropertySession:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "selected": len(self.items),
             "missing": sorted({sentence for sentence in self._missing.values() if sentence}),
+            "suites": self.suites,
         }
         text = header(
             options,
@@ -327,6 +406,7 @@ class PropertySession:
             rows=self.zoo.plan(self.plan),
             trainers=self.trainers,
         )
+        text += "".join(f"\nnetprops: {note}" for note in self.notes)
         skeletons = {one.item.nodeid: one.skeleton() for one in self.items}
         return {"head": head, "header": text, "skeletons": skeletons}
 
@@ -342,21 +422,3 @@ class PropertySession:
             self.zoo.close()
         if self._aloud is not None:
             self._aloud.close()
-
-
-def _nothing_matches(expression: str, items: Sequence[PropertyItem]) -> str:
-    """Return the answer to an expression that selects nothing: the ids that it could have named."""
-    from netprops.content import did_you_mean
-
-    ids = sorted({one.target.id for one in items})
-    words = [
-        word
-        for word in expression.replace("(", " ").replace(")", " ").split()
-        if word not in ("and", "or", "not")
-    ]
-    parts = {part for one in ids for part in (one, *one.split("-"))}
-    unknown = [word for word in words if not any(word.lower() in one.item.name.lower() for one in items)]
-    answer = f"no test matches {expression!r}"
-    if unknown:
-        answer += f": {unknown[0]!r} is in no name{did_you_mean(unknown[0], parts)}"
-    return f"{answer}{'' if answer.endswith('?') else '.'} Known: {', '.join(ids)}"

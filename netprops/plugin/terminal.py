@@ -74,6 +74,15 @@ def summarize(reporter: Any, recorder: Recorder) -> None:
             red=True,
             bold=True,
         )
+    after = recorder.aftermath
+    if after.comparison is not None:
+        from netprops import differences
+
+        reporter.write_sep("=", "netprops: baseline")
+        for line in differences.text(after.comparison).splitlines():
+            reporter.write_line(line, red=line.startswith("regression"))
+    for line in after.lines:
+        reporter.write_line(line, red=after.failed)
     if recorder.problem:
         reporter.write_line(recorder.problem, red=True)
     if recorder.index:

@@ -83,6 +83,6 @@ class PropertyRuns:
 
 @pytest.fixture
 def runs(pytester, monkeypatch):
-    for name in ("NETPROPS_DATA", "NETPROPS_CACHE", "PYTEST_ADDOPTS"):
+    for name in ("NETPROPS_DATA", "NETPROPS_CACHE", "PYTEST_ADDOPTS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
     return PropertyRuns(pytester)

@@ -89,6 +89,9 @@ class Family(Frozen):
     planted: ClassVar[bool] = False
     """Whether its networks are layers that are built with a known truth, instead of trained."""
 
+    imported: ClassVar[bool] = False
+    """Whether its networks are a user's own, loaded instead of trained."""
+
     @model_validator(mode="after")
     def _stackable(self) -> Family:
         """Refuse recipes that cannot be trained as one stack at the widths that shall be."""

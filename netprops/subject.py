@@ -258,7 +258,7 @@ class Subject:
             name: What is measured and by which version of it: lower-case words joined by hyphens.
             measure: Measures it; called where it is not kept yet.
         """
-        part = "" if self.epoch == self.recipe.epochs else f"-at-{self.epoch}"
+        part = "" if self._finished else f"-at-{self.epoch}"
         file = f"measured/{name}{part}.npz"
         path = self.entry.derived(file)
         if path is None:

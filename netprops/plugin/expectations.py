@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pytest
 
-from netprops.errors import NetpropsError, UndeterminedError, UsageError
+from netprops.errors import MissingDataError, NetpropsError, UndeterminedError, UsageError
 from netprops.verdict import Bound, Outcome, Verdict, judge_all, overall
 
 if TYPE_CHECKING:
@@ -148,8 +148,11 @@ class Expectations:
         Raises:
             NetpropsError: The error itself, unless it says that the samples do not determine the number.
             VerdictFailure: If they do not, and the run is strict.
-            pytest.skip.Exception: If they do not, and it is not: the test is inconclusive.
+            pytest.skip.Exception: If they do not, and it is not: the test is inconclusive. Likewise if data are
+                not there.
         """
+        if isinstance(error, MissingDataError):
+            raise pytest.skip.Exception(str(error), _use_item_location=True) from error
         if not isinstance(error, UndeterminedError):
             raise error
         if self._strict:

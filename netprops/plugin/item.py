@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 _EXPRESSION = re.compile(r"[\w:+\-.\[\]/]+")  # what pytest's -k takes for one name
 
 
+# Options that decide which networks are tested, and on what.
+_REPEATED = (
+    "data-root", "fixtures", "model", "model-kwargs", "checkpoint", "checkpoint-key", "data", "layer", "readout",
+    "models",
+)  # fmt: skip
+
+
 class PropertyItem:
     """A property test that was collected.
 
@@ -184,7 +191,7 @@ class PropertyItem:
             command = f'pytest "{file}::{qualified}"'
         if options.scale != "mini":
             command += f" --netprops-scale {options.scale}"
-        for name in ("data-root", "fixtures"):
+        for name in _REPEATED:
             given = self.item.config.getoption(f"netprops_{name.replace('-', '_')}") or ()
             for value in [given] if isinstance(given, str) else given:
                 command += f" --netprops-{name} {shlex.quote(value)}"

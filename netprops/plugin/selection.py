@@ -7,7 +7,7 @@ Words: the *target* of a property test is one network (a spec) or one family; a 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from netprops.content import nearest
+from netprops.content import did_you_mean, nearest
 from netprops.errors import UsageError
 from netprops.plugin.options import SCALES
 
 if TYPE_CHECKING:
     from netprops.declaration import Family, Spec
+    from netprops.plugin.item import PropertyItem
 
 _CHOICES = {"on": ("widest", "family"), "needs": ("widths", "widest")}
+_USES = ("train", "seeds", "snapshots")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Wanted:
     families: tuple[str, ...] | None = None
     variant: str | None = None
     needs: str = "widths"
+    uses: tuple[str, ...] = ()
 
     @property
     def fixture(self) -> str:
@@ -97,6 +100,11 @@ def wanted_by(test: pytest.Item, known_families: Iterable[str]) -> Wanted:
     for name, choices in _CHOICES.items():
         if arguments.get(name, choices[0]) not in choices:
             raise UsageError(f"{name}={arguments[name]!r} is unknown{nearest(str(arguments[name]), choices)}")
+    used = arguments.get("uses", ())
+    arguments["uses"] = (used,) if isinstance(used, str) else tuple(used)
+    for name in arguments["uses"]:
+        if name not in _USES:
+            raise UsageError(f"uses={name!r} is unknown{nearest(str(name), _USES)}")
     if arguments.get("families") is not None:
         chosen = arguments["families"]
         arguments["families"] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
@@ -182,3 +190,19 @@ def _entries(place: Path) -> list[ExpectedFailure]:
             raise UsageError(f"{where}: test must be 'suite/file.py::test_name', got {entry['test']!r}")
         entries.append(ExpectedFailure(**{name: str(value) for name, value in entry.items()}, place=place))
     return entries
+
+
+def nothing_matches(expression: str, items: Sequence[PropertyItem]) -> str:
+    """Return the answer to an expression that selects nothing: the ids that it could have named."""
+    ids = sorted({one.target.id for one in items})
+    words = [
+        word
+        for word in expression.replace("(", " ").replace(")", " ").split()
+        if word not in ("and", "or", "not")
+    ]
+    parts = {part for one in ids for part in (one, *one.split("-"))}
+    unknown = [word for word in words if not any(word.lower() in one.item.name.lower() for one in items)]
+    answer = f"no test matches {expression!r}"
+    if unknown:
+        answer += f": {unknown[0]!r} is in no name{did_you_mean(unknown[0], parts)}"
+    return f"{answer}{'' if answer.endswith('?') else '.'} Known: {', '.join(ids)}"

@@ -20,7 +20,7 @@ def pooled(family, chunk_errors, clone_size, verdict):
     return errors, max(clone_size(one, verdict).value for one in widest)
 
 
-@pytest.mark.netprops(on="family", families=("clones", "planted-drawn"))
+@pytest.mark.netprops(on="family", families=("clones", "planted-drawn"), uses=("train", "seeds"))
 def test_chunk_error_falls_as_inverse_square_root(
     family, pooled, errors_of_full_networks, error_of_infinite_width, verdict
 ):
@@ -56,7 +56,7 @@ def test_chunk_error_falls_as_inverse_square_root(
     )
 
 
-@pytest.mark.netprops(on="family", families=("clones", "planted-balanced"))
+@pytest.mark.netprops(on="family", families=("clones", "planted-balanced"), uses="train")
 def test_fall_to_the_own_error_is_an_inverse_square_root(family, pooled, verdict):
     """Against the network's own error, too, the error of chunks falls with exponent 1/2.
 
@@ -84,7 +84,7 @@ def test_fall_to_the_own_error_is_an_inverse_square_root(family, pooled, verdict
     )
 
 
-@pytest.mark.netprops(on="family", families="clones")
+@pytest.mark.netprops(on="family", families="clones", uses=("train", "seeds"))
 def test_chunk_error_falls_faster_below_the_critical_size(
     family, chunk_errors, clone_size, error_of_infinite_width, verdict
 ):

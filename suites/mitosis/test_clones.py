@@ -8,7 +8,7 @@ from netprops.statistics import mean_interval
 SECTION_3 = "Doimo et al. 2022, section 3: the number of clones is W / w*"
 
 
-@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"), uses="train")
 def test_the_layer_holds_several_clones(subject, clone_size, verdict):
     """The critical size w* is smaller than the layer: it holds at least two clones.
 
@@ -18,7 +18,7 @@ def test_the_layer_holds_several_clones(subject, clone_size, verdict):
     verdict.expect(clones(subject.width, clone_size(subject, verdict)), at_least=2.0, source=SECTION_3)
 
 
-@pytest.mark.netprops(on="family", families=("clones", "planted-growth"))
+@pytest.mark.netprops(on="family", families=("clones", "planted-growth"), uses=("train", "seeds"))
 def test_clones_grow_linearly_with_width(family, chunk_errors, clone_size, verdict):
     """The number of clones grows in proportion to the width W.
 

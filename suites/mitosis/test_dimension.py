@@ -5,7 +5,7 @@ import pytest
 from netprops.measures.dimension import intrinsic_dimension
 
 
-@pytest.mark.netprops(on="widest", families="clones")
+@pytest.mark.netprops(on="widest", families="clones", uses="train")
 def test_the_dimension_is_below_the_critical_size(subject, clone_size, verdict):
     """The last layer's intrinsic dimension is at most w*: a clone has to give every coordinate of the data.
 

@@ -14,7 +14,7 @@ from netprops.statistics import mean_interval
 FIG_4 = "Doimo et al. 2022, Fig. 4 a-c: training error of at most 0.5% beyond w*"
 
 
-@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"), uses="train")
 def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone_size, verdict):
     """Beyond twice the critical size w*, random chunks of the widest network make no training errors.
 
@@ -39,7 +39,7 @@ def test_random_chunks_interpolate_the_training_set(subject, chunk_errors, clone
     )
 
 
-@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"), uses="train")
 def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
     """No chunk of at least four times w* neurons that a search finds makes more than 0.5% training errors.
 
@@ -71,7 +71,7 @@ def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
     )
 
 
-@pytest.mark.netprops(on="family", families="clones")
+@pytest.mark.netprops(on="family", families="clones", uses=("train", "seeds"))
 def test_chunks_interpolate_as_networks_of_their_size_do(
     family, chunk_errors, clone_size, errors_of_full_networks, verdict
 ):

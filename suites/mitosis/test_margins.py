@@ -10,7 +10,7 @@ OURS = (
 )
 
 
-@pytest.mark.netprops(on="widest", families="clones")
+@pytest.mark.netprops(on="widest", families="clones", uses="train")
 def test_margins_predict_the_error_of_chunks(subject, chunk_errors, clone_size, verdict):
     """The error of random chunks is the one that margins predict, without drawing a single chunk.
 

@@ -11,7 +11,7 @@ SECTION_3 = "Doimo et al. 2022, section 3: any two chunks of w* neurons are copi
 PARTS = 4
 
 
-@pytest.mark.netprops(on="widest", families="clones")
+@pytest.mark.netprops(on="widest", families="clones", uses="train")
 def test_chosen_chunks_share_no_more_neurons_than_chance(subject, chunk_errors, clone_size, verdict):
     """Small chunks that are chosen to interpolate different samples do not agree on their neurons.
 

@@ -13,7 +13,7 @@ def at_least(curve, size):
     return min((x for x in curve.x if x >= size), default=curve.x[-1])
 
 
-@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"), uses="train")
 def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verdict):
     """A linear map from a chunk of w* neurons gives the other neurons back: R2 approaches 1.
 
@@ -44,7 +44,7 @@ def test_chunks_reconstruct_the_layer(subject, reconstructions, clone_size, verd
     )
 
 
-@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"))
+@pytest.mark.netprops(on="widest", families=("clones", "planted-layer"), uses="train")
 def test_residual_correlation_falls_with_chunk_size(subject, reconstructions, clone_size, verdict):
     """The larger the chunk, the less the residuals of different neurons are correlated.
 

@@ -44,7 +44,7 @@ def expect_inverse_square_root(family, curve, infinite, verdict, source):
     )
 
 
-@pytest.mark.netprops(on="family", families=("clones", "planted-wide"))
+@pytest.mark.netprops(on="family", families=("clones", "planted-wide"), uses="seeds")
 def test_error_of_full_networks_falls_as_inverse_square_root(
     family, errors_of_full_networks, error_of_infinite_width, verdict
 ):
@@ -121,7 +121,7 @@ def test_widening_the_last_layer_alone_does_not_help_as_much(family, errors_of_f
     )
 
 
-@pytest.mark.netprops(on="family", families=("clones", "resnet50"))
+@pytest.mark.netprops(on="family", families=("clones", "resnet50"), uses="seeds")
 def test_accuracy_is_that_of_the_table(family, verdict):
     """The networks reach the printed test accuracies, or, where none is printed, gain from width.
 

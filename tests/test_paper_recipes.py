@@ -23,21 +23,51 @@ NETWORKS = [
     for variant in (None, *(name for name, one in family.variants.items() if one.kwargs))
     for width in (family.widths if variant is None else family.variants[variant].widths)
 ]
-SHAPES = {"pmnist": ((10,), 1), "cifar10": ((3, 32, 32), 10), "cifar100": ((3, 32, 32), 100)}
-SHAPES["imagenet"] = ((3, 224, 224), 1000)
+SHAPES = {
+    "pmnist": ((10,), 1),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+    "random-labels:cifar10": ((3, 32, 32), 10),
+    "imagenet": ((3, 224, 224), 1000),
+    "gaussian:10": ((10,), 2),
+    "gaussian:10000": ((10_000,), 2),
+    "mnli:encoder": ((64, 768), 3),
+    "signals": ((6, 16), 1),
+}
 """What a network of each data set is given, and its outputs."""
 STORED = {"imagenet": (3, 256, 256)}
-TRAINING_SAMPLES = {"pmnist": 10_000, "cifar10": 50_000, "cifar100": 50_000, "imagenet": 1_281_167}
+TRAINING_SAMPLES = {
+    "pmnist": 10_000,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "random-labels:cifar10": 50_000,
+    "imagenet": 1_281_167,
+    "gaussian:10": 1000,
+    "gaussian:10000": 1000,
+    "mnli:encoder": 392_702,
+    "signals": 2000,
+}
 
 PUBLISHED = {
     ("resnet50", 1, 1000): 25_557_032,  # torchvision.models.ResNet50_Weights
     ("wrn28", 2, 10): 1_467_610,  # the network of the semi-supervised benchmarks
+    ("resnet56", 1, 10): 853_018,  # He et al. 2016, table 6
+    ("inceptionv3", 1, 1000): 23_834_568,  # torchvision's without its auxiliary classifier
+    ("resnet18", 1, 10): 11_173_962,  # the usual ResNet18 for CIFAR-10
 }
 WIDTHS = {
     "fc5": lambda factor, **kwargs: factor,
     "wrn28": lambda factor, **kwargs: 64 * factor,
     "densenet40": lambda factor, bottleneck=0: bottleneck or 5.5 * factor,
     "resnet50": lambda factor, **kwargs: 2048 * factor,
+    "vgg16": lambda factor, **kwargs: 512 * factor,
+    "resnet18": lambda factor, **kwargs: 512 * factor,
+    "transformer": lambda factor, **kwargs: 128 * factor,
+    "signals": lambda factor, **kwargs: 64,
+    "alexnetsmall": lambda factor, **kwargs: 192 * factor,
+    "resnet56": lambda factor, **kwargs: 64 * factor,
+    "inceptionv3": lambda factor, widened="all": 2048 * (factor if widened == "all" else 1),
+    "mlp1": lambda factor, **kwargs: 128 * factor,
 }
 """Width of the last hidden representation, as the papers give it."""
 
@@ -95,7 +125,95 @@ def resnet50(factor, inputs, outputs):
     return count + channels * outputs + outputs
 
 
-PARAMETERS = {"fc5": fc5, "wrn28": wrn28, "densenet40": densenet40, "resnet50": resnet50}
+def vgg16(factor, inputs, outputs):
+    """Thirteen 3x3 convolutions with biases."""
+    count, channels = 0, inputs[0]
+    for base, convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(convolutions):
+            after = int(base * factor)
+            count += conv(channels, after, 3) + after
+            channels = after
+    return count + channels * outputs + outputs
+
+
+def resnet18(factor, inputs, outputs, stem="cifar", init="default"):
+    """Two blocks of two 3x3 convolutions in each of four groups, a 1x1 shortcut where channels change."""
+    channels = int(64 * factor)
+    count = conv(inputs[0], channels, 7 if stem == "imagenet" else 3) + 2 * channels
+    for base in (64, 128, 256, 512):
+        after = int(base * factor)
+        count += conv(channels, after, 3) + 3 * conv(after, after, 3) + 4 * 2 * after
+        count += channels * after + 2 * after if channels != after else 0
+        channels = after
+    return count + channels * outputs + outputs
+
+
+def transformer(factor, inputs, outputs):
+    """Four layers without biases: attention, a perceptron and two norms each."""
+    stream, hidden = int(128 * factor), int(1024 * factor)
+    layer = 4 * stream * stream + 2 * stream * hidden + 2 * stream
+    return inputs[1] * stream + 4 * layer + stream + stream * outputs + outputs
+
+
+def signals(factor, inputs, outputs, rarity=0):
+    neurons = int(factor)
+    return inputs[1] * neurons + neurons * 64 + 64 + 2 * (64 * 64 + 64) + 64 * outputs + outputs
+
+
+def alexnetsmall(factor, inputs, outputs, init="default", dropout=0):
+    first, second, third, last = (int(n * factor) for n in (96, 256, 384, 192))
+    count = conv(inputs[0], first, 5) + first + conv(first, second, 5) + second
+    count += second * 8 * 8 * third + third + third * last + last
+    return count + last * outputs + outputs
+
+
+def resnet56(factor, inputs, outputs):
+    """Nine blocks a group; the shortcuts have no parameters."""
+    channels = int(16 * factor)
+    count = conv(inputs[0], channels, 3) + 2 * channels
+    for base in (16, 32, 64):
+        after = int(base * factor)
+        count += conv(channels, after, 3) + 17 * conv(after, after, 3) + 18 * 2 * after
+        channels = after
+    return count + channels * outputs + outputs
+
+
+def inceptionv3(factor, inputs, outputs, widened="all"):
+    """Every convolution as (before, after, positions of its kernel) in units of f, but for Mixed_5d's."""
+    f, g = (factor if widened == "all" else 1), factor
+    kernels = [(32, 32, 9), (32, 64, 9), (64, 80, 1), (80, 192, 9)]
+    for before, pooled in ((192, 32), (256, 64)):
+        kernels += [(before, n, 1) for n in (64, 48, 64, pooled)]
+        kernels += [(48, 64, 25), (64, 96, 9), (96, 96, 9)]
+    kernels += [(64, 96, 9), (96, 96, 9)]  # 6a
+    for before, inner in ((0, 128), (768, 160), (768, 160), (768, 192)):  # 6b ... 6e
+        kernels += [(before, n, 1) for n in (192, inner, inner, 192) if before]
+        kernels += [(inner, inner, 7)] * 4 + [(inner, 192, 7)] * 2
+    kernels += [(768, 192, 1), (192, 320, 9), (768, 192, 1), (192, 192, 7), (192, 192, 7), (192, 192, 9)]
+    for before in (1280, 2048):
+        kernels += [(before, n, 1) for n in (320, 384, 448, 192)]
+        kernels += [(448, 384, 9)] + [(384, 384, 3)] * 4
+    sizes = [(a * f, b * f, area) for a, b, area in kernels] + [(inputs[0], 32 * f, 9)]
+    sizes += [(288 * f, n * g, 1) for n in (64, 48, 64, 64)]
+    sizes += [(48 * g, 64 * g, 25), (64 * g, 96 * g, 9), (96 * g, 96 * g, 9)]
+    sizes += [(288 * g, 384 * f, 9), (288 * g, 64 * f, 1)]
+    sizes += [(480 * f + 288 * g, n * f, 1) for n in (192, 128, 128, 192)]
+    count = sum(a * b * area + 2 * b for a, b, area in sizes)
+    return count + 2048 * f * outputs + outputs
+
+
+def mlp1(factor, inputs, outputs, init="default"):
+    units = int(128 * factor)
+    return inputs[0] * units + units + units * outputs + outputs
+
+
+PARAMETERS = {
+    formula.__name__: formula
+    for formula in (
+        fc5, wrn28, densenet40, resnet50, vgg16, resnet18, transformer, signals, alexnetsmall, resnet56,
+        inceptionv3, mlp1,
+    )
+}  # fmt: skip
 
 
 def test_every_family_is_known_here():
@@ -124,10 +242,14 @@ def few_samples(name, samples):
     """A data set of random samples of a real one's shape."""
     inputs, outputs = SHAPES[name]
     rng = np.random.default_rng(0)
-    if len(inputs) == 1:
-        labels = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), samples)
-        part = Split.of_arrays(rng.standard_normal((samples, *inputs), dtype=np.float32), labels)
-        return Dataset(name=name, train=part, test=part, task="parity", classes=("even", "odd"))
+    if len(inputs) < 3:
+        vectors = rng.standard_normal((samples, *inputs), dtype=np.float32)
+        if outputs == 1:
+            part = Split.of_arrays(vectors, rng.choice(np.array([-1.0, 1.0], dtype=np.float32), samples))
+            return Dataset(name=name, train=part, test=part, task="parity", classes=("even", "odd"))
+        part = Split.of_arrays(vectors, rng.integers(0, outputs, samples))
+        classes = tuple(map(str, range(outputs)))
+        return Dataset(name=name, train=part, test=part, task="classification", classes=classes)
     stored = STORED.get(name, inputs)
     images = rng.integers(0, 256, (samples, *stored), dtype=np.uint8)
     part = Split.of_arrays(images, rng.integers(0, outputs, samples))
@@ -139,9 +261,9 @@ def few_samples(name, samples):
 @pytest.mark.parametrize("family", PAPER, ids=lambda family: family.id)
 def test_the_narrowest_network_takes_a_step_of_its_recipe(family):
     recipe = family.recipe_for(family.widths[0])
-    batch = max(4, recipe.accumulate)
+    batch = 9 if recipe.validation else max(4, recipe.accumulate)
     recipe = recipe.changed(epochs=1, batch=batch, snapshots=(0, 1))
-    data = few_samples(family.data, batch)
+    data = few_samples(family.data, batch + round(batch * recipe.validation))
     torch.manual_seed(0)
     network = models.build(
         family.architecture,

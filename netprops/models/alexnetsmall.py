@@ -43,9 +43,9 @@ class LocalNorm(nn.Module):
 class AlexNetSmall(nn.Module):
     """Two stages with 96f and 256f channels, two dense ReLU layers with 384f and 192f units, a readout.
 
-    Convolutions keep the size (padding 2). Pools halve it: windows that reach over the right and the lower
-    border see what is there (``SAME`` padding). Biases start at 0, 0.1, 0.1, 0.1 and 0. Dropout stands behind
-    both dense layers.
+    Convolutions keep the size (padding 2). Pools halve it: where a side is even, the last window reaches over
+    the border and sees what is there (``SAME`` padding of TensorFlow). Biases start at 0, 0.1, 0.1, 0.1 and
+    0. Dropout stands behind both dense layers.
 
     Args:
         width: f; times all four numbers it must be whole.
@@ -83,7 +83,7 @@ class AlexNetSmall(nn.Module):
         check_dropout("alexnetsmall", dropout)
         first, second = (scaled("alexnetsmall", count, width, "channels") for count in channels)
         third, last = (scaled("alexnetsmall", count, width, "units") for count in units)
-        height, breadth = (-(-side // 4) for side in inputs[1:])
+        height, breadth = (side // 4 for side in inputs[1:])
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for stage, (before, after) in enumerate(((inputs[0], first), (first, second)), 1):
             layers[f"conv{stage}"] = nn.Conv2d(before, after, 5, padding=2)

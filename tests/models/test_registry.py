@@ -13,10 +13,14 @@ def test_names_are_sorted_and_import_no_torch():
     code = "import sys, netprops.models as m; print(m.names(), 'torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     known = (
+        "alexnetsmall",
         "densenet40",
         "fc5",
+        "inceptionv3",
+        "mlp1",
         "resnet18",
         "resnet50",
+        "resnet56",
         "signals",
         "smallcnn",
         "transformer",
@@ -56,7 +60,7 @@ def test_a_name_is_given_once(registered, name):
     ("name", "changes", "words"),
     [
         ("fc6", {}, "architecture 'fc6' is not known; did you mean 'fc5'"),
-        ("zzz", {}, "architecture 'zzz' is not known; it is one of densenet40, fc5, resnet18, "),
+        ("zzz", {}, "architecture 'zzz' is not known; it is one of alexnetsmall, densenet40, fc5, "),
         ("fc5", {"width": 0}, "the width is 0, expected a positive finite number"),
         ("fc5", {"width": float("nan")}, "the width is nan"),
         ("fc5", {"width": 3.5}, "3.5 units, expected a whole number"),
@@ -98,6 +102,32 @@ def test_a_name_is_given_once(registered, name):
             {"width": 1, "inputs": (3, 8, 8), "norm": "none"},
             "'none', expected 'batch' or 'layer'",
         ),
+        ("resnet18", {"width": 1, "inputs": (3, 31, 40), "stem": "imagenet"}, "at least 32×32 for the stem"),
+        ("resnet18", {"width": 1, "inputs": (3, 8, 8), "stem": "x"}, "'x', expected 'cifar' or 'imagenet'"),
+        ("resnet18", {"width": 1, "inputs": (3, 8, 8), "init": "x"}, "resnet18: init is 'x', expected"),
+        ("alexnetsmall", {"width": 1 / 7, "inputs": (3, 8, 8)}, r"makes 13.7143 of 96 channels, .* of 1/96"),
+        ("alexnetsmall", {"width": 1 / 96, "inputs": (3, 8, 8)}, "of 256 channels, expected a whole number"),
+        (
+            "alexnetsmall",
+            {"width": 1, "inputs": (3, 8, 8), "units": (384, 0)},
+            "makes 0 of 0 units, expected a whole number of at least 1",
+        ),
+        ("alexnetsmall", {"width": 1, "inputs": (3, 8, 7)}, "alexnetsmall: samples of shape .* 8×8 pixels"),
+        ("alexnetsmall", {"width": 1, "inputs": (3, 8, 8), "dropout": 1}, r"expected a share in \[0, 1\)"),
+        ("resnet56", {"width": 1 / 32, "inputs": (3, 8, 8)}, "makes 0.5 of 16 channels, .* multiple of 1/16"),
+        ("resnet56", {"width": 1, "inputs": (3, 8, 8), "depth": 9}, r"depth of 9 layers, expected 6n \+ 2"),
+        ("resnet56", {"width": 1, "inputs": (3, 8, 8), "depth": 2}, "depth of 2 layers"),
+        ("resnet56", {"width": 1, "inputs": (3, 8, 8), "shortcut": "C"}, "'C', expected 'A' or 'B'"),
+        ("resnet56", {"width": 1}, "resnet56: samples of shape"),
+        ("inceptionv3", {"width": 1 / 32, "inputs": (3, 75, 75)}, "makes 0.5 of 16 channels"),
+        ("inceptionv3", {"width": 1, "inputs": (3, 75, 74)}, "at least 75×75 pixels"),
+        (
+            "inceptionv3",
+            {"width": 1, "inputs": (3, 75, 75), "widened": "last"},
+            "'last', expected 'all' or 'last35'",
+        ),
+        ("mlp1", {"width": 1 / 3}, "makes 42.6667 of 128 units, expected a whole number"),
+        ("mlp1", {"width": 1, "dropout": -0.1}, r"mlp1: dropout is -0.1, expected a share in \[0, 1\)"),
         ("smallcnn", {"width": 3, "inputs": (1, 8, 8)}, "3 channels, .* expected an even number"),
         ("smallcnn", {"width": 0.5, "inputs": (1, 8, 8)}, "smallcnn: the width is 0.5 channels"),
         ("smallcnn", {"width": 4, "inputs": (64,)}, r"smallcnn: samples of shape \(64,\)"),
@@ -134,6 +164,10 @@ EACH = [
     ("resnet18", 1 / 16, (1, 8, 8)),
     ("smallcnn", 8, (1, 8, 8)),
     ("transformer", 1 / 8, (5, 12)),
+    ("alexnetsmall", 0.25, (1, 8, 8)),
+    ("resnet56", 0.25, (1, 8, 8)),
+    ("inceptionv3", 1 / 16, (1, 75, 75)),
+    ("mlp1", 0.25, (10,)),
 ]
 
 
@@ -165,6 +199,8 @@ KWARGS = [
     *((*one, {}) for one in EACH),
     ("vgg16", 1 / 8, (1, 32, 40), {"norm": "batch"}),
     ("resnet18", 1 / 16, (3, 9, 8), {"norm": "layer"}),
+    ("resnet18", 1 / 16, (3, 32, 40), {"stem": "imagenet", "init": "glorot-normal"}),
+    ("resnet56", 0.25, (3, 9, 8), {"depth": 8, "shortcut": "B"}),
     ("transformer", 1 / 8, (5, 12), {"causal": True, "depth": 2, "heads": 2}),
 ]
 

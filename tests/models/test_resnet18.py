@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torchvision
 from torch.nn.functional import batch_norm, conv2d, group_norm, relu
 
 from netprops.models import build
@@ -79,3 +80,16 @@ def test_an_image_depends_on_its_batch_only_with_batch_norm(norm, alone):
     with torch.no_grad():
         together, half = network(images)[:3], network(images[:3])
     assert torch.allclose(together, half, atol=1e-5) == alone
+
+
+def test_with_the_stem_for_photographs_it_is_torchvision_s():
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet18(num_classes=7).eval()
+    network = build("resnet18", width=1, inputs=(3, 40, 33), outputs=7, stem="imagenet")
+    ours = network.state_dict()
+    for mine, weights in zip(ours, theirs.state_dict().values(), strict=True):
+        assert ours[mine].shape == weights.shape
+    network.load_state_dict(dict(zip(ours, theirs.state_dict().values(), strict=True)))
+    images = torch.randn(2, 3, 40, 33)
+    with torch.no_grad():
+        torch.testing.assert_close(network.eval()(images), theirs(images))

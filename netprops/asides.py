@@ -89,6 +89,7 @@ class Aside:
     changes: list[Change] = field(default_factory=list)
     same: list[Change] = field(default_factory=list)
     courses: list[Course] = field(default_factory=list)
+    still: list[Course] = field(default_factory=list)
     networks: list[tuple[str, Link, str, str]] = field(default_factory=list)
     axis: str = ""
     pictures: list[Picture] = field(default_factory=list)
@@ -215,10 +216,14 @@ def _history(series: Sequence[Series], link: Callable[[str], str]) -> Aside:
         title="Over runs",
         href="history.html",
         lede=f"This run and the {runs - 1} before it; what moved most comes first",
-        courses=[_course(one, link, lambda point: moment(point.label)) for one in series],
-        axis="run",
+        courses=[_course(one, link, _when) for one in series if one.movement > 0],
+        still=[_course(one, link, _when) for one in series if one.movement == 0],
         pictures=[picture(f"history.{one['name']}", one) for one in figures],
     )
+
+
+def _when(point: Point) -> str:
+    return moment(point.label)
 
 
 def _at(axis: str) -> Callable[[Point], str]:

@@ -18,7 +18,11 @@ LARGEST = 1_000_000
 """Bytes of the longest summary; GitHub drops one of more than 1024 kB as a whole."""
 
 _SHOWN = ("FAIL", "ERROR", "XPASS", "INCONCLUSIVE", "XFAIL", "PASS", "SKIPPED")
-_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#|~$:@&]|^[-+=]|(?<=www)\.|(?<=^\d)\.")
+_MARKUP = re.compile(
+    r"[\\`*_{}\[\]()<>#|~$@&]"  # anywhere
+    r"|^[-+=](?=\s|[-=]|$)|(?<=^\d)\.(?=\s)"  # where a line begins: lists, rules
+    r"|(?<=www)\.|:(?=//|[\w+-]+:)"  # links and emoji
+)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;", "@": "&#64;", ":": "&#58;", ".": "&#46;"}
 

@@ -287,8 +287,22 @@ def read(path: Path) -> Record:
         return Record.model_validate_json(path.read_bytes())
     except OSError as error:
         raise UsageError(f"no record can be read from {path}: {error.strerror}") from error
-    except (ValidationError, ValueError, KeyError, IndexError) as error:
-        raise UsageError(f"{path} is not a record of schema version {SCHEMA_VERSION}: {error}") from error
+    except (ValueError, KeyError, IndexError) as error:
+        reason = _why_not(path, error)
+        raise UsageError(f"{path} is not a record of schema version {SCHEMA_VERSION}: {reason}") from error
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """Return in one line what is wrong with a file that is no record."""
+    if not isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {error}"
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return f"it is no JSON ({first['ctx']['error']})"
+    if first["loc"] == ("schema_version",):
+        return f"it is of version {first['input']!r}; read it with the netprops that wrote it"
+    place = ".".join(map(str, first["loc"])) or path.name
+    return f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}, got {str(first['input'])[:60]!r}"
 
 
 def _from_lines(lines: list[str]) -> Record:

@@ -20,6 +20,7 @@ Summary = Mapping[str, Any]
 _NUMBERS = re.compile(r"([A-Za-z]*)[-_]?(\d+(?:\.\d+)?)")
 _DIGEST = re.compile(r"-[0-9a-f]{7,}(?=$|[-.])")  # as file names of published checkpoints carry it
 _AXES = ("epoch", "step")
+_TIMES = (*_AXES, "epochs", "steps", "ep", "e", "iter", "iteration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +39,13 @@ class Series:
 
     Args:
         name: Name of the measurement at the last point.
+        points: At least two.
         about: The network or family, where the series is about one.
-        points: At least one.
     """
 
     name: str
-    about: str
     points: list[Point]
+    about: str = ""
 
     @property
     def last(self) -> Point:
@@ -94,7 +95,7 @@ def over_checkpoints(record: Record) -> list[Trend]:
             if about in place:
                 for key, point in _points(test, place[about], about):
                     found[key].append(point)
-        trends.append(Trend(name=name, axis=axis, members=members, series=_ordered(found, name)))
+        trends.append(Trend(name=name, axis=axis, members=members, series=_ordered(found)))
     return trends
 
 
@@ -137,13 +138,13 @@ def _points(test: TestRecord, x: float, label: str) -> list[tuple[tuple[str, str
     return points
 
 
-def _ordered(found: Mapping[tuple[str, str, int], list[Point]], about: str) -> list[Series]:
+def _ordered(found: Mapping[tuple[str, str, int], list[Point]]) -> list[Series]:
     series = []
     for points in found.values():
         points.sort(key=lambda point: point.x)
         if len(points) > 1:
             name = points[-1].expectation.measurement.name
-            series.append(Series(name=name, about=about, points=points))
+            series.append(Series(name=name, points=points))
     return sorted(series, key=lambda one: (one.last.test.suite, one.last.test.id, one.name))
 
 
@@ -173,15 +174,24 @@ def _own(summary: Summary) -> bool:
 
 
 def _by_ids(summaries: Sequence[Summary]) -> list[tuple[str, str, list[tuple[float, Summary]]]]:
-    """Return networks whose ids are alike but for one number, which is neither a width nor a seed."""
-    shapes: dict[str, list[Summary]] = defaultdict(list)
+    """Return networks whose ids are alike but for one number, which is neither a width nor a seed.
+
+    Where several numbers differ, as in ``run1-epoch5`` and ``run2-epoch10``, the one that is an epoch or a
+    step makes a trend for each of the others.
+    """
+    shapes: dict[str, list[tuple[list[tuple[str, str]], Summary]]] = defaultdict(list)
     for one in summaries:
-        shapes[matching.shape(_DIGEST.sub("", one["id"]))].append(one)
-    found = []
+        name = _DIGEST.sub("", one["id"])
+        shapes[matching.shape(name)].append((_NUMBERS.findall(name), one))
+    groups: dict[tuple[str, str], list[tuple[float, Summary]]] = defaultdict(list)
     for name, alike in shapes.items():
-        numbers = [_NUMBERS.findall(_DIGEST.sub("", one["id"])) for one in alike]
-        differing = [i for i, column in enumerate(zip(*numbers, strict=False)) if len(set(column)) > 1]
-        if len(differing) == 1 and (word := numbers[0][differing[0]][0]) not in ("w", "s"):
-            members = [(float(row[differing[0]][1]), one) for row, one in zip(numbers, alike, strict=True)]
-            found.append((name.replace("#", "N"), word or "number", members))
-    return found
+        rows = [numbers for numbers, _ in alike]
+        differing = [i for i in range(len(rows[0])) if len({row[i] for row in rows}) > 1]
+        axes = [i for i in differing if rows[0][i][0] in _TIMES] if len(differing) > 1 else differing
+        if len(axes) != 1 or (word := rows[0][axes[0]][0]) in ("w", "s"):
+            continue
+        for numbers, one in alike:
+            parts = iter("N" if i == axes[0] else number for i, (_, number) in enumerate(numbers))
+            called = re.sub("#", lambda _, parts=parts: next(parts), name)  # type: ignore[misc]
+            groups[called, word or "number"].append((float(numbers[axes[0]][1]), one))
+    return [(name, axis, members) for (name, axis), members in groups.items()]

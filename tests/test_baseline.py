@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from netprops import planted
+from netprops import kept, planted
 from netprops.baseline import Comparison, check, compare
+from netprops.cli import main
 from netprops.errors import UsageError
 from netprops.measurement import Measurement
 from netprops.measures.chunks import chunk_error
@@ -340,3 +343,44 @@ def test_an_identical_copy_is_never_flagged_over_50_resamplings_and_a_damaged_on
     assert flagged == [False] * 50
     worse = damaged(LAYER)
     assert all(compare(baseline, measured_with(worse, seed)).fails("regression") for seed in range(10))
+
+
+# The command
+
+
+def test_the_command_compares_and_its_exit_code_says_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("before", 0.9), ("after", 0.8)):
+        kept.save(record(a_test((measured(value), LEAST))), tmp_path / "baselines" / f"{name}.json")
+    assert main(["compare", "before", "before"]) == 0
+    assert capsys.readouterr().out == "against the baseline before: 1 same\n"
+    assert main(["compare", "before", "after"]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "against the baseline before: 1 regression"
+    assert out[2].split() == ["what", "test", "property", "was", "now", "change", "why"]
+    assert "lost 0.1 of a margin of 0.4, tolerance 0.04" in out[3]
+    assert main(["compare", "before", "after", "--fail-on", "never"]) == 0
+    assert main(["compare", "after", "before", "--fail-on", "change"]) == 1
+    key = "mitosis/test_a.py::test_it"
+    assert main(["compare", "before", "after", "--tolerance", f"{key}=30%"]) == 0
+    capsys.readouterr()
+    assert main(["compare", "before", "after", "--tolerance", "mitosis/test_b.py::test_it=1"]) == 4
+    assert f"did you mean '{key}'" in capsys.readouterr().err
+    assert main(["compare", "before", "after", "--format", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["counts"] == {"regression": 1}
+    assert found["rows"][0]["difference"]["value"] == pytest.approx(-0.1)
+    assert found["rows"][0]["now"]["value"] == 0.8
+    assert main(["compare", "before", "after", "--format", "markdown"]) == 1
+    assert "| regression | mitosis/test\\_a.py" in capsys.readouterr().out
+
+
+def test_tolerances_of_a_file_count_for_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("before", 0.9), ("after", 0.8)):
+        kept.save(record(a_test((measured(value), LEAST))), tmp_path / f"{name}.json")
+    (tmp_path / "netprops.toml").write_text('[tolerances]\n"mitosis/test_a.py" = 0.2\n"gone/test_b.py" = 1\n')
+    assert main(["compare", "before.json", "after.json"]) == 0
+    assert main(["compare", "before.json", "after.json", "--tolerance", "mitosis/test_a.py=0.01"]) == 1

@@ -110,6 +110,8 @@ def test_run_uses_the_users_own_configuration(pytest_arguments, tmp_path, monkey
         (["build", "-k", "fc5", "--data-root", "/no/such/folder"], "root /no/such/folder is not a folder"),
         (["build", "-k", "fc5", "--fixtures", "/no/such/folder"], "/no/such/folder does not exist"),
         (["report", "none.json"], "no record can be read from none.json"),
+        (["compare", "main", "none.json"], "no baseline is called 'main'"),
+        (["compare", "./main.json", "none.json"], "main.json does not exist"),
     ],
 )
 def test_a_wrong_name_or_path_is_answered_with_exit_code_4(capsys, arguments, message):

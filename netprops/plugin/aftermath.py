@@ -1,4 +1,4 @@
-"""What becomes of a finished record beside its report: comparison, baseline, history, a job's summary.
+"""What a run is beside its report: held against a baseline, kept, and summed up for a job.
 
 Words: as in ``netprops/kept.py`` and ``netprops/baseline.py``; the *step summary* is the file that GitHub
 names in ``$GITHUB_STEP_SUMMARY`` and shows on the page of the job.
@@ -7,7 +7,7 @@ names in ``$GITHUB_STEP_SUMMARY`` and shows on the page of the job.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,56 @@ from netprops.errors import NetpropsError
 
 if TYPE_CHECKING:
     from netprops.baseline import Comparison
+    from netprops.plugin.item import PropertyItem
     from netprops.plugin.options import Options
     from netprops.records import Record
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def suites_of(items: Iterable[PropertyItem]) -> dict[str, str]:
+    """Return the digest of every suite that tests are of, by name."""
+    from netprops.content import suite_digest
+
+    return {folder.name: suite_digest(folder) for folder in sorted({one.item.path.parent for one in items})}
+
+
+def preflight(
+    options: Options,
+    asked: Sequence[str],
+    items: Sequence[PropertyItem],
+    everything: Iterable[PropertyItem],
+) -> list[str]:
+    """Check, before anything trains, whether a run can be held against its baseline.
+
+    Args:
+        options: The run's options.
+        asked: The tolerances of the command line; those of a file may be for tests that this run has not.
+        items: The tests that will run.
+        everything: Those that were collected.
+
+    Returns:
+        What differs between the two but does not forbid the comparison, one sentence each.
+
+    Raises:
+        UsageError: If the baseline is of another scale or of other networks, or a tolerance is for nothing.
+    """
+    if options.baseline is None:
+        return []
+    from netprops import __version__, baseline, kept
+    from netprops.tolerances import Tolerances, parse
+
+    record = kept.read(options.baseline)
+    known: dict[str, list[str]] = {one.skeleton()["id"]: [] for one in everything}
+    Tolerances(parse(asked)).refuse_unknown({**known, **kept.names_of(record.tests)})
+    return baseline.check(
+        record,
+        options.baseline.stem,
+        tests=[one.skeleton()["id"] for one in items],
+        scale=options.scale,
+        suites=suites_of(items),
+        version=__version__,
+    )
 
 
 class Aftermath:

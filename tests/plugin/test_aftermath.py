@@ -69,7 +69,7 @@ def test_the_summary_of_a_job_is_appended_and_a_place_that_cannot_be_written_is_
     assert runs.run("suites", "-k", "s0", "--netprops-no-report").ret == 0
     text = page.read_text()
     assert text.startswith("# before\n## netprops: 1 pass\n")
-    assert "| ✓ pass | mine/test\\_mine.py&#58;&#58;test\\_it\\[toy-here-w8-s0\\] | quality |" in text
+    assert "| ✓ pass | mine/test\\_mine.py::test\\_it\\[toy-here-w8-s0\\] | quality |" in text
 
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(runs.path / "nowhere" / "page.md"))
     result = runs.run("suites", "-k", "s0", "--netprops-no-report")

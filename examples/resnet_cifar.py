@@ -1,10 +1,7 @@
-"""ResNet20 to ResNet110 for CIFAR-10 (He et al. 2016, section 4.2), as github.com/akamaster/pytorch_resnet_cifar10
-names their layers: a model file as a user of netprops writes one.
+"""ResNet20 to ResNet110 for CIFAR-10 (He et al. 2016, section 4.2): a model file as a user writes one.
 
-    pytest suites/mitosis --netprops-model examples/resnet_cifar.py:resnet --netprops-model-kwargs '{"depth": 56}' \
-        --netprops-checkpoint resnet56-4bfd9763.th --netprops-data examples/resnet_cifar.py:images
+Layers are called as in the checkpoints of github.com/akamaster/pytorch_resnet_cifar10.
 """
-
 
 import torch
 from torch import nn
@@ -26,30 +23,33 @@ class Block(nn.Module):
 
     def forward(self, x):
         out = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
-        short = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.added, self.added))
-        return functional.relu(out + short)
+        short = x[:, :, :: self.stride, :: self.stride]
+        return functional.relu(out + functional.pad(short, (0, 0, 0, 0, self.added, self.added)))
 
 
 class ResNet(nn.Module):
+    """Three groups of blocks, a mean over pixels and a linear readout."""
+
     def __init__(self, blocks):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        for i, (inputs, outputs) in enumerate([(16, 16), (16, 32), (32, 64)], 1):
-            first = Block(inputs, outputs, 1 if i == 1 else 2)
-            self.add_module(f"layer{i}", nn.Sequential(first, *(Block(outputs, outputs, 1) for _ in range(blocks - 1))))
+        for group, (inputs, outputs) in enumerate([(16, 16), (16, 32), (32, 64)], 1):
+            first = Block(inputs, outputs, stride=1 if group == 1 else 2)
+            others = [Block(outputs, outputs, stride=1) for _ in range(blocks - 1)]
+            self.add_module(f"layer{group}", nn.Sequential(first, *others))
         self.linear = nn.Linear(64, 10)
 
     def forward(self, x):
-        x = self.layer3(self.layer2(self.layer1(functional.relu(self.bn1(self.conv1(x))))))
-        return self.linear(x.mean((2, 3)))
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
 
 
 def resnet(depth=20):
+    """What --netprops-model names; its arguments are --netprops-model-kwargs."""
     return ResNet((depth - 2) // 6)
 
 
 def prepare(images):
+    """Raw images, 0 to 255, as the network was trained on them."""
     return (images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-
-

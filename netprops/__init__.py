@@ -24,6 +24,7 @@ _HOMES = {
     "Subject": "netprops.subject",
     "Variant": "netprops.declaration",
     "Zoo": "netprops.zoo",
+    "check": "netprops.checking",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -143,7 +143,8 @@ def _check_zip(path: Path, size: int) -> None:
     pickles = [one for one in members if one.filename.rpartition("/")[2] == "data.pkl"]
     if not pickles:
         raise UsageError(
-            f"{path} is a zip archive but no checkpoint: it holds {', '.join(names[:3]) or 'nothing'}, no data.pkl"
+            f"{path} is a zip archive but no checkpoint: it holds {', '.join(names[:3]) or 'nothing'}, no "
+            "data.pkl"
         )
     if pickles[0].file_size > _PICKLE_BYTES:
         raise UsageError(
@@ -184,12 +185,13 @@ def _refusal(path: Path, error: Exception) -> str:
     if named or ("weights_only" in said.lower() and "unsupported" in said.lower()):
         what = f"it names {named[1]}" if named else "it asks for more than tensors"
         return (
-            f"{path} holds more than tensors: {what}, which would run code; nothing was run. Where the file is "
-            f"yours, {_WAY_OUT}"
+            f"{path} holds more than tensors: {what}, which would run code; nothing was run. Where the file "
+            f"is yours, {_WAY_OUT}"
         )
     said = re.sub(r"^Weights only load failed.*?(?=WeightsUnpickler error|$)", "", said)
     said = said[:160].rstrip() or type(error).__name__
-    return f"{path} cannot be read as a checkpoint, it is damaged, cut off or none: {type(error).__name__}: {said}"
+    why = f"{type(error).__name__}: {said}"
+    return f"{path} cannot be read as a checkpoint, it is damaged, cut off or none: {why}"
 
 
 def _chosen(path: Path, content: Any, key: str | None) -> Weights:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netprops import record_commands
+from netprops import layers_command, record_commands
 from netprops.content import content, did_you_mean, families, nearest, suites
 from netprops.errors import NetpropsError, UsageError
 from netprops.plugin.progress import Aloud
@@ -138,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--all", action="store_true", help="everything")
 
     record_commands.add(commands)
+    layers_command.add(commands)
     return parser
 
 

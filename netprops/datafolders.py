@@ -86,7 +86,8 @@ def of_torchvision(name: str, root: Path | None, *, download: bool) -> UserData:
         )
     if root is None:
         raise MissingDataError(
-            f"torchvision:{name} needs a folder: --netprops-data-root DIR, or the environment variable NETPROPS_DATA"
+            f"torchvision:{name} needs a folder: --netprops-data-root DIR, or the environment variable "
+            "NETPROPS_DATA"
         )
     make = getattr(datasets, name)
     splits = {}
@@ -100,8 +101,8 @@ def of_torchvision(name: str, root: Path | None, *, download: bool) -> UserData:
             images = make(str(root), **chosen)
         except (RuntimeError, OSError, ValueError) as error:
             raise MissingDataError(
-                f"torchvision:{name} is not below {root}: {' '.join(str(error).split())[:160]}; put it there, or "
-                "allow --netprops-download"
+                f"torchvision:{name} is not below {root}: {' '.join(str(error).split())[:160]}; put it "
+                "there, or allow --netprops-download"
             ) from error
         first, _ = images[0]
         pixels = _pixels(first)

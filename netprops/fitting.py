@@ -1,7 +1,7 @@
-"""The weights of a checkpoint put into a network: prefixes that wrappers left are taken off, then all must fit.
+"""The weights of a checkpoint put into a network: prefixes of wrappers are taken off, then all must fit.
 
-Words: the network *wants* the names of its own state dict, the file *has* others; a *prefix* is what all names
-of one side have before those of the other, such as ``module.`` of DDP or ``model.`` of Lightning.
+Words: the network *wants* the names of its own state dict, the file *has* others; a *prefix* is what all
+names of one side have before those of the other, such as ``module.`` of DDP or ``model.`` of Lightning.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def fit(network: nn.Module, weights: Weights) -> tuple[str, ...]:
     if odd:
         raise UsageError(
             f"{weights.path}: {odd[0]!r} has shape {tuple(has[odd[0]].shape)} in the file and "
-            f"{tuple(wanted[odd[0]].shape)} in the network ({len(odd)} such); build the network as it was trained, "
-            "with --netprops-model-kwargs"
+            f"{tuple(wanted[odd[0]].shape)} in the network ({len(odd)} such); build the network as it was "
+            "trained, with --netprops-model-kwargs"
         )
     used = {name: has[name] for name in wanted if name in has}
     _refuse_infinite(weights.path, used)

@@ -1,12 +1,13 @@
 """A user's own network as a Subject: loaded, checked and measured as trained ones are, but never trained.
 
-Words: as in ``subject.py`` and ``modeltables.py``; the *probe* is what the network gives for a few samples. An
-entry of the cache holds features alone; its key is the digest of weights, probe and data, so that features
+Words: as in ``subject.py`` and ``modeltables.py``; the *probe* is what the network gives for a few samples.
+An entry of the cache holds features alone; its key is the digest of weights, probe and data, so that features
 are made anew when the weights, the code of the network or the data change.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 from functools import cached_property
@@ -214,8 +215,8 @@ class Importer:
             spec, place = "handed over", ("", str(id(family.given[1])))
         elif spec is None:
             raise UsageError(
-                f"{family.id}: no data were named; give --netprops-data pkg.mod:function, cifar10, imagefolder:PATH or "
-                "torchvision:CIFAR10"
+                f"{family.id}: no data were named; give --netprops-data pkg.mod:function, cifar10, "
+                "imagefolder:PATH or torchvision:CIFAR10"
             )
         else:
             place = (spec, str(family.base))
@@ -280,7 +281,7 @@ class Importer:
 
     def _built(self, family: ImportedFamily, kwargs: dict[str, Any]) -> importing.Built:
         if family.given is not None:
-            return importing.unwrapped(family.given[0], None)
+            return importing.unwrapped(copy.deepcopy(family.given[0]), None)  # the user's stays as it is
         return importing.build(family.table.build, kwargs, family.base, download=self._download)
 
     def _entry(

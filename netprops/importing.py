@@ -244,7 +244,8 @@ def _file(path: Path, what: str) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise UsageError(
-            f"{what}: there is no file {path}{did_you_mean(path.name, [one.name for one in path.parent.glob('*.py')])}"
+            f"{what}: there is no file "
+            f"{path}{did_you_mean(path.name, [one.name for one in path.parent.glob('*.py')])}"
         )
     _look_in(path.parent)
     return _executed(path, path.stat().st_mtime_ns, what)

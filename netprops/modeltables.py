@@ -158,12 +158,12 @@ def _factor(member: Member) -> float:
 def from_options(
     build: str,
     *,
-    kwargs: str | None,
-    checkpoints: tuple[Path, ...],
-    checkpoint_key: str | None,
-    data: str | None,
-    layer: str | None,
-    readout: str | None,
+    kwargs: str | None = None,
+    checkpoints: tuple[Path, ...] = (),
+    checkpoint_key: str | None = None,
+    data: str | None = None,
+    layer: str | None = None,
+    readout: str | None = None,
 ) -> Table:
     """Return the table that the options of a run make.
 
@@ -241,7 +241,8 @@ def family_of(table: Table, base: Path, *, name: str | None, scale: Scale) -> Im
         scale: The run's scale.
 
     Raises:
-        UsageError: If a pattern matches nothing, or widths, seeds or arguments are not as many as checkpoints.
+        UsageError: If a pattern matches nothing, or widths, seeds or arguments are not as many as
+            checkpoints.
     """
     called = slug(name) if name else name_of(table.build)
     paths: list[Path | None] = [*_matched(table.checkpoint, base)] or [None]
@@ -251,7 +252,8 @@ def family_of(table: Table, base: Path, *, name: str | None, scale: Scale) -> Im
     for what, values in each.items():
         if values and len(values) != len(paths):
             raise UsageError(
-                f"{called}: {len(paths)} checkpoints and {len(values)} values of {what!r}; give one each, in order"
+                f"{called}: {len(paths)} checkpoints and {len(values)} values of {what!r}; give one each, "
+                "in order"
             )
     places = Counter(zip(table.width, table.seed or (0,) * len(table.width), strict=True))
     twice = [pair for pair, count in places.items() if count > 1]

@@ -197,7 +197,7 @@ class Subject:
         known = self._weights()
         if name not in known:
             raise UsageError(f"{self.id} has no weights {name!r}{nearest(name, known)}")
-        return known[name].float().numpy()  # type: ignore[no-any-return]
+        return known[name].float().numpy()
 
     def features(self, split: SplitName, layer: str | None = None) -> NDArray[np.float32]:
         """Return what a layer gives for every sample of a split.

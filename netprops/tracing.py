@@ -1,8 +1,8 @@
 """Where a network's last hidden representation is: found by running a few samples through it with hooks.
 
-Words: B samples are run; a *step* is one run of one module; the *readout* is the ``nn.Linear`` whose output is
-the network's, C numbers a sample; the *features* are what it is given, W numbers a sample. Where no module's
-output is exactly the features, a module that changes nothing is put before the readout, and named.
+Words: B samples are run; a *step* is one run of one module; the *readout* is the ``nn.Linear`` whose output
+is the network's, C numbers a sample; the *features* are what it is given, W numbers a sample. Where no
+module's output is exactly the features, a module that changes nothing is put before the readout, and named.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def listing(ran: list[Step]) -> list[tuple[str, str, str, str]]:
         vector = isinstance(output, Tensor) and output.dim() >= 2 and output[0].numel() == output.shape[1]
         use = "layer" if vector and len(of_name) == 1 else ""
         if len(of_name) == 1 and _reads(of_name[0]):
-            use = "layer, readout"
+            use = "readout"
         times = f"{len(of_name)} times " if len(of_name) > 1 else ""
         rows.append((name, type(of_name[0].module).__name__, times + of_name[0].shape, use))
     return rows
@@ -192,8 +192,8 @@ def _found_readout(ran: list[Step]) -> tuple[Step, list[str]]:
     linear = [step for step in ran if isinstance(step.module, nn.Linear)]
     if not isinstance(output, Tensor):
         raise UsageError(
-            f"the network returns a {type(output).__name__}, expected one tensor of logits; wrap it in a module "
-            f"that returns them, or name its last Linear with --netprops-readout{_linears(linear)}"
+            f"the network returns a {type(output).__name__}, expected one tensor of logits; wrap it in a "
+            f"module that returns them, or name its last Linear with --netprops-readout{_linears(linear)}"
         )
     for name, behind in (
         ("", None),
@@ -208,8 +208,8 @@ def _found_readout(ran: list[Step]) -> tuple[Step, list[str]]:
                 notes = [f"logits are those before the network's {name}"] if name else []
                 return step, notes
     raise UsageError(
-        f"the network does not end in one Linear: its output has shape {tuple(output.shape)}; name the last one with "
-        f"--netprops-readout{_linears(linear)}; `netprops layers` lists what can be named"
+        f"the network does not end in one Linear: its output has shape {tuple(output.shape)}; name the last "
+        f"one with --netprops-readout{_linears(linear)}; `netprops layers` lists what can be named"
     )
 
 
@@ -227,7 +227,8 @@ def _named_readout(network: nn.Module, ran: list[Step], readout: str) -> tuple[S
             else f"it is a {type(runs[0].module).__name__}"
         )
         raise UsageError(
-            f"{readout!r} cannot be the readout: {what}, expected an nn.Linear that makes (B, C) of (B, W) once"
+            f"{readout!r} cannot be the readout: {what}, expected an nn.Linear that makes (B, C) of (B, W) "
+            "once"
             f"{_linears(linear)}"
         )
     return runs[0], []

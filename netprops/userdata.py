@@ -1,4 +1,4 @@
-"""Data that a user points at: a function of theirs, a registered data set, an image folder or one of torchvision.
+"""Data that a user points at: a function of theirs, a registered data set, an image folder, torchvision's.
 
 Words: a *split* is ``"train"`` or ``"test"``; only the test split must be there; to *prepare* inputs is to
 make of a raw batch what the network is given; a *pair* is (inputs, labels). Inputs that come from a user's
@@ -61,7 +61,8 @@ class UserData:
         """
         if "train" not in self.splits:
             raise MissingDataError(
-                f"{self.name} has no training split; give both as {{'train': ..., 'test': ...}} for what needs it"
+                f"{self.name} has no training split; give both as {{'train': ..., 'test': ...}} for what "
+                "needs it"
             )
         return self.splits["train"]
 
@@ -96,8 +97,8 @@ class UserData:
         for name, split in self.splits.items():
             if split.inputs.dtype == torch.uint8 and self.own_prepare is None:
                 raise UsageError(
-                    f"{self.name}: the {name} inputs are uint8; return floats as the network was trained on, or "
-                    "define `prepare(inputs)` in the file of the model"
+                    f"{self.name}: the {name} inputs are uint8; return floats as the network was trained "
+                    "on, or define `prepare(inputs)` in the file of the model"
                 )
             if split.inputs.is_floating_point():
                 for first in range(0, len(split), _PIECES):
@@ -192,13 +193,14 @@ def of(given: Any, name: str) -> UserData:
         odd = sorted(str(one) for one in given if one not in ("train", "test"))
         if odd or "test" not in given:
             raise UsageError(
-                f"{name}: splits are called 'train' and 'test', and 'test' must be there; got {sorted(map(str, given))}"
+                f"{name}: splits are called 'train' and 'test', and 'test' must be there; got "
+                f"{sorted(map(str, given))}"
             )
         return UserData(name, {split: _split(given[split], f"{name}, {split}") for split in sorted(given)})
     if isinstance(given, tuple | list) and len(given) == 2 and not _is_array(given[1]):
         raise UsageError(
-            f"{name}: got two {type(given[1]).__name__}s; a split is (inputs, labels) of tensors, and two splits "
-            "are {'train': ..., 'test': ...}"
+            f"{name}: got two {type(given[1]).__name__}s; a split is (inputs, labels) of tensors, and two "
+            "splits are {'train': ..., 'test': ...}"
         )
     return UserData(name, {"test": _split(given, name)})
 
@@ -222,13 +224,14 @@ def _split(given: Any, name: str) -> Split:
         inputs, labels = _read(DataLoader(given, batch_size=256), name, _length(given))
     else:
         raise UsageError(
-            f"{name}: got a {type(given).__name__}, expected (inputs, labels), a torch Dataset or a DataLoader"
+            f"{name}: got a {type(given).__name__}, expected (inputs, labels), a torch Dataset or a "
+            "DataLoader"
         )
     inputs, labels = (torch.as_tensor(one).detach().cpu().contiguous() for one in (inputs, labels))
     if not inputs.dim() or not labels.dim() or len(inputs) != len(labels):
         raise UsageError(
-            f"{name}: inputs of shape {tuple(inputs.shape)} and labels of shape {tuple(labels.shape)} do not fit; "
-            "expected (N, ...) and (N,)"
+            f"{name}: inputs of shape {tuple(inputs.shape)} and labels of shape {tuple(labels.shape)} do "
+            "not fit; expected (N, ...) and (N,)"
         )
     if not len(inputs):
         raise UsageError(f"{name}: there are no samples")
@@ -287,8 +290,8 @@ def refuse_large(size: int, name: str) -> None:
         return
     if size > memory // 2:
         raise UsageError(
-            f"{name} takes {size / 1e9:.1f} GB, and this machine has {memory / 1e9:.1f} GB of memory; return a part "
-            "of it, such as torch.utils.data.Subset(dataset, range(10_000))"
+            f"{name} takes {size / 1e9:.1f} GB, and this machine has {memory / 1e9:.1f} GB of memory; "
+            "return a part of it, such as torch.utils.data.Subset(dataset, range(10_000))"
         )
 
 
@@ -301,7 +304,7 @@ def _labels_for(outputs: int, labels: torch.Tensor, what: str) -> tuple[torch.Te
     if labels.dim() != 1:
         hint = "; they look one-hot, return labels.argmax(1)" if labels.dim() == 2 else ""
         raise UsageError(f"{what} have shape {tuple(labels.shape)}, expected (N,) class numbers{hint}")
-    values = labels.double().unique()
+    values = torch.unique(labels.double())
     if outputs == 1:
         found = values.tolist()
         if set(found) <= {-1.0, 1.0}:
@@ -311,10 +314,13 @@ def _labels_for(outputs: int, labels: torch.Tensor, what: str) -> tuple[torch.Te
         raise UsageError(f"{what} are {found[:6]}; a network with one output needs -1 and 1, or 0 and 1")
     low, high = float(values[0]), float(values[-1])
     if low < 0 or high >= outputs:
-        from_one = " they seem to be counted from 1, subtract 1" if low == 1 and high == outputs else ""
+        counted = low == 1 and high == outputs
+        advice = (
+            "they seem to be counted from 1, subtract 1" if counted else "build it with as many, or map them"
+        )
         raise UsageError(
             f"{what} range from {low:g} to {high:g}, but the network has {outputs} outputs, for classes 0 to "
-            f"{outputs - 1};{from_one or ' build it with as many outputs as there are classes, or map the labels'}"
+            f"{outputs - 1}; {advice}"
         )
     if bool((values != values.round()).any()):
         raise UsageError(f"{what} are not whole numbers, expected classes 0 to {outputs - 1}")

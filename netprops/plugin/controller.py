@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from netprops.plugin.aftermath import Aftermath
 from netprops.plugin.mailbox import Mailbox, Watch
 from netprops.plugin.progress import Screen
 from netprops.plugin.recorder import Recorder
+
+if TYPE_CHECKING:
+    from netprops.records import Record
 
 MAILBOX = "netprops_mailbox"  # key of what a controller tells its workers
 PROBLEM = "netprops_problem"  # key of what a worker tells last
@@ -49,6 +52,11 @@ class Controller:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._mailbox: Mailbox | None = None
         self._watch: Watch | None = None
+
+    @property
+    def record(self) -> Record | None:
+        """The run's record, once the run is over."""
+        return self._recorder.record if self._recorder is not None else None
 
     def open(self, plan: dict[str, Any], options: settings.Options) -> None:
         """Say what is going to happen and start the record.

@@ -148,8 +148,8 @@ class Expectations:
         Raises:
             NetpropsError: The error itself, unless it says that the samples do not determine the number.
             VerdictFailure: If they do not, and the run is strict.
-            pytest.skip.Exception: If they do not, and it is not: the test is inconclusive. Likewise if data are
-                not there.
+            pytest.skip.Exception: If they do not, and it is not: the test is inconclusive; or if data are
+                missing.
         """
         if isinstance(error, MissingDataError):
             raise pytest.skip.Exception(str(error), _use_item_location=True) from error

@@ -1,7 +1,7 @@
 """Property tests on a user's own networks: which tests they take part in, and which are left out and why.
 
-Words: as in ``session.py`` and ``netprops/modeltables.py``; what a test *lacks* is what it needs and the given
-networks or data have not.
+Words: as in ``session.py`` and ``netprops/modeltables.py``; what a test *lacks* is what it needs and the
+given networks or data have not.
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ class Imports:
         options: The run's options.
         chosen: What they say of a user's networks; None where they are handed over.
         handed: A module and its data.
+
+    Attributes:
+        left_out: One line for each thing that is lacking, with the tests that need it.
     """
 
     def __init__(self, options: Options, chosen: ModelOptions | None, handed: tuple[Any, Any] | None) -> None:
         self._options, self._chosen, self._handed = options, chosen, handed
         self._lacking: dict[pytest.Item, str] = {}
+        self.left_out: list[str] = []
 
     @classmethod
     def of(cls, config: pytest.Config, options: Options) -> Imports | None:
@@ -119,12 +123,19 @@ class Imports:
             self._lacking[item] = lacks
         return not lacks
 
-    def leave_out(self, items: list[pytest.Item], specs: Iterable[Spec], *, load: bool) -> list[str]:
+    @staticmethod
+    def networks_of(items: Iterable[pytest.Item]) -> list[Spec]:
+        """Return the networks of the property tests among some, each once."""
+        from netprops.plugin.session import ITEM
+
+        tests = [one.stash[ITEM] for one in items if ITEM in one.stash]
+        return list(dict.fromkeys(spec for one in tests for spec in one.specs))
+
+    def leave_out(self, items: list[pytest.Item], *, load: bool) -> list[str]:
         """Take tests that lack something out of a selection; load the networks of the others.
 
         Args:
             items: The selection, which is changed.
-            specs: The networks of its property tests.
             load: Whether to load networks and data; else only what is known without them is left out.
 
         Returns:
@@ -134,7 +145,7 @@ class Imports:
             UsageError: If a network, its weights or its data are not what they should be, or no test is left.
         """
         if load:
-            for spec in specs:
+            for spec in self.networks_of(items):
                 self.subject(spec)
         lacking: dict[str, list[str]] = {}
         dropped = []
@@ -153,6 +164,7 @@ class Imports:
         lines = [f"left out, for {why}: {', '.join(names)}" for why, names in lacking.items()]
         if dropped and not items:
             raise UsageError(f"no test is left: {'; '.join(lines)}")
+        self.left_out = lines
         return lines
 
     def _without_training(self, item: pytest.Item) -> str:
@@ -177,9 +189,9 @@ class Imports:
         except NetpropsError as error:  # before anything has run, missing data are the user's to name
             raise UsageError(str(error)) from error
 
-    def sanity(self, specs: Iterable[Spec]) -> Iterator[str]:
-        """Yield the first line of every network: how well it does on the given data."""
-        for spec in specs:
+    def sanity(self, items: Iterable[pytest.Item]) -> Iterator[str]:
+        """Yield the first line of every network of some tests: how well it does on the given data."""
+        for spec in self.networks_of(items):
             try:
                 yield self.subject(spec).sanity()
             except NetpropsError as error:

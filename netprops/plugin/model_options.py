@@ -66,7 +66,8 @@ def chosen(values: Mapping[str, Any], folder: Path, places: tuple[Path, ...]) ->
                 raise UsageError(f"{option} is about the network of --netprops-model; {there}")
         if values["data"] and not tables:
             raise UsageError(
-                "--netprops-data is what a network of --netprops-model or --netprops-models is tested on, and there is "
+                "--netprops-data is what a network of --netprops-model or --netprops-models is tested on, "
+                "and there is "
                 "none; data sets of the suites' own networks are looked for below --netprops-data-root"
             )
         if not tables:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SCALES = ("mini", "paper")
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps")
 MARKER = (
-    "netprops(on='widest'|'family', families=None, variant=None, needs='widths'|'widest', uses=()): a property test "
+    "netprops(on='widest'|'family', families=None, variant=None, needs='widths'|'widest', uses=()): a "
+    "property test "
     "of trained networks. on='widest' runs it on every seed of the widest network (fixture `subject`), "
     "on='family' once a family (fixture `family`); families names those it is for, or a role that they "
     "declare; variant is the training variant that it needs; needs says which networks a family test trains, "

@@ -7,9 +7,7 @@ without xdist is its own controller. The *share* of a test is its part of the ru
 from __future__ import annotations
 
 import logging
-import os
-import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +18,7 @@ import pytest
 
 from netprops.errors import UsageError
 from netprops.plugin import options as settings
+from netprops.plugin.aftermath import preflight, suites_of
 
 if TYPE_CHECKING:
     from netprops.declaration import Family, Spec
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 SESSION: pytest.StashKey[PropertySession] = pytest.StashKey()
 ITEM: pytest.StashKey[PropertyItem] = pytest.StashKey()
 OUTCOME = "netprops_outcome"  # attribute of a report
-_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pytest", "pytest-xdist", "hypothesis")
 
 
 def session_of(config: pytest.Config) -> PropertySession:
@@ -210,32 +208,6 @@ class PropertySession:
         self._summarized.add(subject.id)
         return subject.summary()
 
-    @property
-    def suites(self) -> dict[str, str]:
-        """The digest of every suite of the run, by name."""
-        from netprops.content import suite_digest
-
-        return {
-            folder.name: suite_digest(folder)
-            for folder in sorted({one.item.path.parent for one in self.items})
-        }
-
-    def _against_baseline(self) -> list[str]:
-        """Return what differs between this run and its baseline; refuse one of something else."""
-        if self.options.baseline is None:
-            return []
-        from netprops import __version__, baseline, kept
-
-        path = self.options.baseline
-        return baseline.check(
-            kept.read(path),
-            path.stem,
-            tests=[one.skeleton()["id"] for one in self.items],
-            scale=self.options.scale,
-            suites=self.suites,
-            version=__version__,
-        )
-
     # How the run goes
 
     @contextmanager
@@ -325,7 +297,8 @@ class PropertySession:
             settings.check_device(self.options.device)
         if not self.worker and not self.options.no_report:
             settings.check_report(self.options.report)
-        self.notes = self._against_baseline()
+        asked = self.config.getoption("netprops_tolerance") or ()
+        self.notes = preflight(self.options, asked, self.items, everything)
         present = [spec for one in self.items if not self.missing(one.declaration) for spec in one.specs]
         loaded = [spec for spec in present if spec.family.planted or spec.family.imported]
         self.plan = tuple(dict.fromkeys(spec for spec in present if spec not in loaded))
@@ -345,22 +318,14 @@ class PropertySession:
     def _leave_out(self, items: list[pytest.Item]) -> None:
         """Leave out what a user's networks lack the means for, and say so."""
         if self.imports is not None:
-            load = not self.config.getoption("collectonly")
-            for line in self.imports.leave_out(items, self._imported(items), load=load):
+            for line in self.imports.leave_out(items, load=not self.config.getoption("collectonly")):
                 self._say(f"netprops: {line}")
 
     def _first_lines(self) -> None:
         """Say of every imported network how well it does on the given data."""
         if self.imports is not None:
-            for line in self.imports.sanity(self._imported(one.item for one in self.items)):
+            for line in self.imports.sanity(one.item for one in self.items):
                 self._say(f"netprops: {line}")
-
-    @staticmethod
-    def _imported(items: Iterable[pytest.Item]) -> list[Spec]:
-        """Return the networks of some tests, each once."""
-        return list(
-            dict.fromkeys(spec for one in items if ITEM in one.stash for spec in one.stash[ITEM].specs)
-        )
 
     def _say(self, line: str) -> None:
         if self.mailbox is None:
@@ -370,33 +335,18 @@ class PropertySession:
 
     def announcement(self) -> dict[str, Any]:
         """Return what the run is going to do: the record's head, lines for the screen, the tests."""
-        from importlib.metadata import PackageNotFoundError, version
-
-        from netprops import __version__
+        from netprops.plugin.environment import environment
         from netprops.plugin.terminal import header
 
-        packages = {}
-        for name in _PACKAGES:
-            try:
-                packages[name] = version(name)
-            except PackageNotFoundError:
-                continue
         options = self.options
         device = self.device.partition(":")[0]
         head = {
-            "environment": {
-                "netprops": __version__,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "processors": os.cpu_count() or 1,
-                "device": device,
-                "packages": packages,
-            },
+            "environment": environment(device),
             "options": {"scale": options.scale, "strict": options.strict, "alpha": options.alpha},
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "selected": len(self.items),
             "missing": sorted({sentence for sentence in self._missing.values() if sentence}),
-            "suites": self.suites,
+            "suites": suites_of(self.items),
         }
         text = header(
             options,
@@ -405,6 +355,7 @@ class PropertySession:
             tests=len(self.items),
             rows=self.zoo.plan(self.plan),
             trainers=self.trainers,
+            imported=len(self.imports.networks_of(one.item for one in self.items)) if self.imports else 0,
         )
         text += "".join(f"\nnetprops: {note}" for note in self.notes)
         skeletons = {one.item.nodeid: one.skeleton() for one in self.items}

@@ -11,13 +11,26 @@ from netprops.verdict import Bound
 if TYPE_CHECKING:
     from netprops.plugin.options import Options
     from netprops.plugin.recorder import Recorder
-    from netprops.records import ExpectationRecord, Record, TestRecord
+    from netprops.records import ExpectationRecord, Record, SubjectRecord, TestRecord
 
-_COLOURS = {"PASS": "green", "XFAIL": "yellow", "INCONCLUSIVE": "yellow", "SKIPPED": "yellow"}
+_COLOURS = {
+    "measured": "cyan",
+    "PASS": "green",
+    "XFAIL": "yellow",
+    "INCONCLUSIVE": "yellow",
+    "SKIPPED": "yellow",
+}
 
 
 def header(
-    options: Options, *, device: str, cache: str, tests: int, rows: Sequence[Any], trainers: int
+    options: Options,
+    *,
+    device: str,
+    cache: str,
+    tests: int,
+    rows: Sequence[Any],
+    trainers: int,
+    imported: int = 0,
 ) -> str:
     """Return the lines that say, before anything trains, what is going to happen.
 
@@ -28,9 +41,12 @@ def header(
         tests: Number of selected property tests.
         rows: What the zoo plans: one row a network.
         trainers: Number of processes that train at the same time.
+        imported: Number of the user's own networks, where the run is about them.
     """
     missing = [row for row in rows if not row.cached]
     work = f"networks: {len(rows)} needed, {len(rows) - len(missing)} cached"
+    if imported:
+        work = f"networks: {imported} of your own"
     if missing:
         seconds = max(sum(row.seconds for row in missing) / trainers, *(row.seconds for row in missing))
         work += f", {len(missing)} to train in about {duration(seconds)}"
@@ -57,6 +73,7 @@ def summarize(reporter: Any, recorder: Recorder) -> None:
                 if test.suite == suite
                 and not any(sentence in test.reason for sentence in record.summary.missing)
             ],
+            record.subjects,
         )
     reporter.write_sep("=", "netprops")
     counts = ", ".join(f"{count} {name}" for name, count in record.summary.outcomes.items() if count)
@@ -93,9 +110,11 @@ def _promoted(record: Record) -> Iterable[tuple[TestRecord, ExpectationRecord]]:
     return ((test, one) for test in record.tests for one in test.expectations if one.promoted)
 
 
-def _table(reporter: Any, tests: Sequence[TestRecord]) -> None:
-    """Write one row an expectation, or one a test that has none."""
-    rows = [row for test in tests for row in _rows(test)]
+def _table(reporter: Any, tests: Sequence[TestRecord], subjects: Iterable[SubjectRecord]) -> None:
+    """Write one row an expectation, or one a test that has none; first the accuracy of a user's networks."""
+    used = {id for test in tests for id in test.subjects}
+    rows = [row for one in subjects if one.id in used for row in _accuracy(one)]
+    rows += [row for test in tests for row in _rows(test)]
     titles = ("subject", "property", "value", "bound", "verdict")
     widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(4)]
     for row in [titles, *rows]:
@@ -103,6 +122,15 @@ def _table(reporter: Any, tests: Sequence[TestRecord]) -> None:
         colour = {} if row is titles else {_COLOURS.get(row[4].split()[0].rstrip(":"), "red"): True}
         reporter.write(cells + "  ")
         reporter.write_line(row[4], **colour)
+
+
+def _accuracy(subject: SubjectRecord) -> list[tuple[str, str, str, str, str]]:
+    """Return a row with the accuracy of an imported network, none for others."""
+    facts = subject.model_extra or {}
+    if (facts.get("origin") or {}).get("how") != "imported":
+        return []
+    value = f"{1 - facts['test_error']:.4g}"
+    return [(subject.id, "accuracy on the given test data", value, "", "measured")]
 
 
 def _rows(test: TestRecord) -> list[tuple[str, str, str, str, str]]:

@@ -169,3 +169,18 @@ def test_as_many_companions_are_called_as_there_are_other_blocks(zoo, monkeypatc
     assert [[spec.id for spec in specs] for specs in called] == [
         ["fc5-pdigits-w4-s0", "fc5-pdigits-thirds-w4-s0"]
     ]
+
+
+def test_a_training_that_stops_early_publishes_its_best_weights_as_the_final_ones(zoo):
+    recipe = RECIPE.changed(epochs=90, lr=0.05, batch=64, validation=0.2, patience=2, snapshots=(0,))
+    spec = Family(**{**SINGLE.model_dump(), "recipe": recipe, "variants": {}}).spec(8, 0)
+    subject = zoo.subject(spec)
+    facts = subject.entry.manifest
+    assert subject.snapshots == (0, 90)
+    assert 1 <= len(subject.history) < 90
+    assert {line.epoch for line in subject.history} == set(range(1, len(subject.history) + 1))
+    last = subject.history[-1]
+    assert last.validation_error == min(line.validation_error for line in subject.history)
+    assert subject.error("test") == pytest.approx(last.test_error) == pytest.approx(facts["test_error"])
+    assert facts["seconds"] > sum(line.seconds for line in subject.history)
+    assert subject.at(0).error("test") > subject.error("test")

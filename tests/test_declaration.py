@@ -18,12 +18,35 @@ SHAPES = {
     "pmnist": (10,),
     "digits": (1, 8, 8),
     "teacher": (30,),
+    "entailment": (10, 32),
+    "signals": (6, 16),
+    "random-labels:digits": (1, 8, 8),
+    "gaussian:10": (10,),
+    "random-labels:gaussian:10": (10,),
+    "gaussian:10000": (10_000,),
 }
-OUTPUTS = {"pdigits": 1, "pmnist": 1, "digits": 10, "teacher": 10}
+OUTPUTS = {
+    "pdigits": 1,
+    "pmnist": 1,
+    "digits": 10,
+    "teacher": 10,
+    "entailment": 3,
+    "signals": 1,
+    "random-labels:digits": 10,
+    "gaussian:10": 2,
+    "random-labels:gaussian:10": 2,
+    "gaussian:10000": 2,
+}
 LAST = {
     "fc5": lambda factor: factor,
     "wrn28": lambda factor: 64 * factor,
     "densenet40": lambda factor: 5.5 * factor,
+    "smallcnn": lambda factor: factor,
+    "transformer": lambda factor, hidden, **kwargs: hidden * factor,
+    "signals": lambda factor, **kwargs: 64,
+    "alexnetsmall": lambda factor, units, **kwargs: units[1] * factor,
+    "resnet56": lambda factor, **kwargs: 64 * factor,
+    "mlp1": lambda factor, units=128: units * factor,
 }
 SHIPPED = [
     pytest.param(family, id=f"{family.id}-{scale}")
@@ -42,7 +65,7 @@ def few_samples(family, count):
         labels = np.where(np.arange(count) % 2, 1, -1).astype(np.float32)
         part = Split.of_arrays(rng.standard_normal((count, *shape)).astype(np.float32), labels)
         return Dataset(name="few", train=part, test=part, task="parity", classes=("even", "odd"))
-    if len(shape) == 1:
+    if len(shape) < 3:
         vectors = rng.standard_normal((count, *shape)).astype(np.float32)
         part = Split.of_arrays(vectors, np.arange(count, dtype=np.int64) % outputs)
         classes = tuple(map(str, range(outputs)))
@@ -64,7 +87,9 @@ def test_every_network_is_built_at_its_real_size(family):
                 **family.kwargs,
             )
         readout = network.get_submodule(network.readout_layer)
-        assert network.feature_width == readout.in_features == LAST[family.architecture](factor)
+        assert (
+            network.feature_width == readout.in_features == LAST[family.architecture](factor, **family.kwargs)
+        )
         assert readout.out_features == OUTPUTS[family.data]
 
 

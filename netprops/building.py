@@ -74,8 +74,9 @@ def build(
     first, recipe = orders[0], orders[0].spec.recipe
     known = plan.outline(first.spec, first.dataset)
     # Entries and workspace hold the snapshots; two states and one that is being written hold the weights
-    # and up to two moments of the optimizer each.
-    cache.check(len(orders) * known.weight_bytes * (2 * plan.kept(first.spec) + 3 * 3))
+    # and up to two moments of the optimizer each, and the best weights where a training may stop early.
+    sets = 4 if recipe.patience else 3
+    cache.check(len(orders) * known.weight_bytes * (2 * plan.kept(first.spec) + 3 * sets))
     networks = [initialised(order.spec, order.dataset) for order in orders]
     state = cache.workspace(first.key)
     with threads(1):

@@ -49,7 +49,7 @@ class SignalLearner(nn.Module):
         inputs: tuple[int, ...],
         outputs: int,
         deviation: float = 0.1,
-        rarity: float = 2.2,
+        rarity: float = 1.9,
         hidden: int = 64,
     ) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ def build(width=50, inputs=(8, 32), **kwargs):
 
 def test_the_output_is_that_of_the_layers_over_the_sum_of_patches():
     network, x = build(), torch.randn(4, 8, 32)
-    seen = sum(torch.relu(x[:, p] @ network.first.T - 0.22) for p in range(8))
+    seen = sum(torch.relu(x[:, p] @ network.first.T - 0.19) for p in range(8))
     torch.testing.assert_close(network(x), network.readout(network.body(seen)))
     assert network.feature_width == 64
 

@@ -79,7 +79,6 @@ VARIANTS = {
     "fourfold": "four times the learning rate and batch",
     "sgd": "SGD without momentum",
     "adam": "Adam",
-    "last35": "only the last 35x35 block widened",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -304,12 +305,12 @@ def test_what_fails_a_run() -> None:
 LAYER = planted.clones(96, seed=1, noise=0.3)
 
 
-def damaged(layer: planted.Planted) -> planted.Planted:
-    """A copy with noise on its neurons and one half of them zeroed."""
+def damaged(layer: planted.Planted, *, noise: float, zeroed: bool) -> planted.Planted:
+    """A copy with noise on its neurons, or one half of them zeroed, or both."""
     rng = np.random.default_rng(0)
-    kept = np.arange(layer.width) < layer.width // 2
+    kept = np.arange(layer.width) < (layer.width // 2 if zeroed else layer.width)
     layers = {
-        split: ((values + 0.3 * rng.standard_normal(values.shape)) * kept).astype(np.float32)
+        split: ((values + noise * rng.standard_normal(values.shape)) * kept).astype(np.float32)
         for split, values in layer.layers.items()
     }
     return dataclasses.replace(layer, layers=layers)
@@ -318,31 +319,31 @@ def damaged(layer: planted.Planted) -> planted.Planted:
 def measured_with(layer: planted.Planted, seed: int) -> Record:
     """A record of a layer as a suite measures it, with chunks drawn by this seed."""
     rng = np.random.default_rng(seed)
-    tests = []
-    for split in ("train", "test"):
-        features, labels = layer.features(split)[:150], layer.labels(split)[:150]
-        weight, bias = layer.readout.weight, layer.readout.bias
-        error = chunk_error(features, weight, bias, labels, sizes=(6, 12, 24, 48), draws=30, rng=rng)
-        own = measured(layer.error(split), 0, name=f"{split} error")
-        w_star = critical_width(error, 0.05)
-        expected = [(own, {"at_most": 0.1}), (error.at(12).named("error of chunks of 12"), {"at_most": 0.5})]
-        expected += [(error.at(24).named("error of chunks of 24"), {"at_most": 0.3})]
-        expected += [(clones(layer.width, w_star), {"at_least": 1.5})]
-        tests.append(a_test(*expected, name=f"test_{split}", about=layer.id))
-    r2 = reconstruction_curve(
-        layer.features("test")[:150], sizes=(8, 16), draws=12, rng=rng, surrogate=False
-    ).r2
-    expected = [(r2.at(size).named(f"R2 from chunks of {size}"), {"at_least": 0.5}) for size in (8, 16)]
-    tests.append(a_test(*expected, name="test_r2", about=layer.id))
-    return record(*tests)
+    features, labels = layer.features("test")[:150], layer.labels("test")[:150]
+    weight, bias = layer.readout.weight, layer.readout.bias
+    error = chunk_error(features, weight, bias, labels, sizes=(6, 12, 24, 48), draws=30, rng=rng)
+    r2 = reconstruction_curve(features, sizes=(8, 16), draws=12, rng=rng, surrogate=False).r2
+    return record(
+        a_test(
+            (measured(layer.error("test"), 0, name="test error"), {"at_most": 0.1}),
+            (clones(layer.width, critical_width(error, 0.05)), {"at_least": 1.5}),
+            (error.at(12).named("error of chunks of 12"), {"at_most": 0.5}),
+            (error.at(24).named("error of chunks of 24"), {"at_most": 0.3}),
+            (r2.at(8).named("R2 from chunks of 8"), {"at_least": 0.5}),
+            (r2.at(16).named("R2 from chunks of 16"), {"at_least": 0.5}),
+            about=layer.id,
+        )
+    )
 
 
 def test_an_identical_copy_is_never_flagged_over_50_resamplings_and_a_damaged_one_always() -> None:
-    baseline = measured_with(LAYER, 1000)
-    flagged = [compare(baseline, measured_with(LAYER, seed)).fails("regression") for seed in range(50)]
-    assert flagged == [False] * 50
-    worse = damaged(LAYER)
-    assert all(compare(baseline, measured_with(worse, seed)).fails("regression") for seed in range(10))
+    runs = [measured_with(LAYER, seed) for seed in range(51)]
+    flagged = [compare(runs[0], one).fails("regression") for one in runs[1:]]
+    flagged += [compare(one, other).fails("regression") for one, other in pairwise(runs)]
+    assert flagged == [False] * 100
+    for noise, zeroed in ((0.5, False), (0.0, True), (0.3, True)):
+        worse = damaged(LAYER, noise=noise, zeroed=zeroed)
+        assert all(compare(runs[0], measured_with(worse, seed)).fails("regression") for seed in range(5))
 
 
 # The command

@@ -77,3 +77,29 @@ def test_the_summary_of_a_job_is_appended_and_a_place_that_cannot_be_written_is_
     result.stdout.fnmatch_lines(
         ["netprops: warning: GITHUB_STEP_SUMMARY=*nowhere/page.md cannot be written;*"]
     )
+
+
+def test_only_the_controller_of_workers_compares_and_keeps(runs, quality):
+    runs.run("suites", "--netprops-save", "main", "--netprops-no-report")
+    quality(0.7)
+    keeping = ("--netprops-baseline", "main", "--netprops-history", "past", "--netprops-no-report")
+    result = runs.run("suites", "-n", "1", *keeping)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["against the baseline main: 3 regression"])
+    assert len(list((runs.path / "past").iterdir())) == 1
+
+    runs.suite("@toy\ndef test_other(subject):\n    pass\n", name="suites/mine/test_other.py")
+    result = runs.run("suites/mine/test_other.py", "-n", "1", *keeping)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["*no test of this run is in the baseline main*"])
+    assert len(list((runs.path / "past").iterdir())) == 1
+
+
+def test_a_tolerance_for_nothing_is_refused_and_one_for_a_test_counts(runs, quality):
+    runs.run("suites", "--netprops-save", "main", "--netprops-no-report")
+    quality(0.7)
+    against = ("--netprops-baseline", "main", "--netprops-no-report", "--netprops-tolerance")
+    result = runs.run("suites", *against, "mine/test_mine.py::test_ti=0.3")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*but no such test is here; did you mean 'mine/test_mine.py::test_it*"])
+    assert runs.run("suites", *against, "mine/test_mine.py::test_it=0.3").ret == 0

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from netprops import matching
@@ -18,7 +19,9 @@ from netprops.records import ExpectationRecord, Record, TestRecord
 Summary = Mapping[str, Any]
 
 _NUMBERS = re.compile(r"([A-Za-z]*)[-_]?(\d+(?:\.\d+)?)")
-_DIGEST = re.compile(r"-[0-9a-f]{7,}(?=$|[-.])")  # as file names of published checkpoints carry it
+_DIGEST = re.compile(
+    r"-(?=[0-9]*[a-f])[0-9a-f]{7,}(?=$|[-.])"
+)  # as file names of published checkpoints carry it
 _AXES = ("epoch", "step")
 _TIMES = (*_AXES, "epochs", "steps", "ep", "e", "iter", "iteration")
 
@@ -176,22 +179,32 @@ def _own(summary: Summary) -> bool:
 def _by_ids(summaries: Sequence[Summary]) -> list[tuple[str, str, list[tuple[float, Summary]]]]:
     """Return networks whose ids are alike but for one number, which is neither a width nor a seed.
 
-    Where several numbers differ, as in ``run1-epoch5`` and ``run2-epoch10``, the one that is an epoch or a
-    step makes a trend for each of the others.
+    Where several numbers differ, the axis is the first that is an epoch or a step. The others tell runs
+    apart, as in ``run1-epoch5``, unless every checkpoint has its own, as in ``epoch5-step100-loss0.3``.
     """
     shapes: dict[str, list[tuple[list[tuple[str, str]], Summary]]] = defaultdict(list)
     for one in summaries:
         name = _DIGEST.sub("", one["id"])
         shapes[matching.shape(name)].append((_NUMBERS.findall(name), one))
-    groups: dict[tuple[str, str], list[tuple[float, Summary]]] = defaultdict(list)
+    found = []
     for name, alike in shapes.items():
         rows = [numbers for numbers, _ in alike]
         differing = [i for i in range(len(rows[0])) if len({row[i] for row in rows}) > 1]
-        axes = [i for i in differing if rows[0][i][0] in _TIMES] if len(differing) > 1 else differing
-        if len(axes) != 1 or (word := rows[0][axes[0]][0]) in ("w", "s"):
+        times = [i for i in differing if rows[0][i][0] in _TIMES]
+        if not times and len(differing) != 1:
             continue
+        axis = (times or differing)[0]
+        if (word := rows[0][axis][0]) in ("w", "s"):
+            continue
+        others = [i for i in differing if i != axis]
+        runs: dict[tuple[str, ...], list[tuple[float, Summary]]] = defaultdict(list)
         for numbers, one in alike:
-            parts = iter("N" if i == axes[0] else number for i, (_, number) in enumerate(numbers))
-            called = re.sub("#", lambda _, parts=parts: next(parts), name)  # type: ignore[misc]
-            groups[called, word or "number"].append((float(numbers[axes[0]][1]), one))
-    return [(name, axis, members) for (name, axis), members in groups.items()]
+            runs[tuple(numbers[i][1] for i in others)].append((float(numbers[axis][1]), one))
+        if all(len(members) == 1 for members in runs.values()):
+            runs = {(): [member for members in runs.values() for member in members]}
+        for own, members in runs.items():
+            known = dict(zip(others, own, strict=False))
+            parts = [known.get(i, "N" if i in differing else n) for i, (_, n) in enumerate(rows[0])]
+            called = "".join(map("".join, zip_longest(name.split("#"), parts, fillvalue="")))
+            found.append((called, word or "number", members))
+    return found

@@ -116,14 +116,30 @@ def test_epochs_of_one_training_make_a_trend_of_their_own(
     assert "mine over epoch 3 checkpoints, epoch 10 to 30" in Page(path).text
 
 
-def test_epochs_of_several_runs_make_a_trend_each(small: dict[str, Any]) -> None:
-    ids = [f"mine-run{run}-epoch{epoch}" for run in (1, 2) for epoch in (10, 5)]
-    networks = [{"id": one, "family": "mine"} for one in [*ids, "mine-run1-last", "fc5-digits-w4-s1"]]
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (
+            ["mine-run1-epoch10", "mine-run1-epoch5", "mine-run2-epoch5", "mine-run2-epoch10", "mine-last"],
+            [("mine-run1-epochN", "epoch", [5, 10]), ("mine-run2-epochN", "epoch", [5, 10])],
+        ),
+        (
+            ["mine-epoch-2-step-200-loss-0.31", "mine-epoch-1-step-100-loss-0.4"],
+            [("mine-epoch-N-step-N-loss-N", "epoch", [1, 2])],
+        ),
+        (["a-resnet20-12fca82f", "a-resnet56-4bfd9763"], [("a-resnetN", "resnet", [20, 56])]),
+        (["a-step-0001000", "a-step-0002000"], [("a-step-N", "step", [1000, 2000])]),
+        (["a-1", "a-2", "a-3"], [("a-N", "a", [1, 2, 3])]),
+        (["fc5-digits-w4-s1", "fc5-digits-w8-s1"], []),
+        (["a1-b1", "a2-b2", "alone"], []),
+    ],
+)
+def test_the_number_in_which_ids_differ_is_the_axis(
+    small: dict[str, Any], ids: list[str], expected: list[tuple[str, str, list[float]]]
+) -> None:
+    networks = [{"id": one, "family": "mine"} for one in ids]
     found = trends.over_checkpoints(Record.model_validate(small | {"subjects": networks, "tests": []}))
-    assert [(one.name, one.axis, [x for x, _ in one.members]) for one in found] == [
-        ("mine-run1-epochN", "epoch", [5.0, 10.0]),
-        ("mine-run2-epochN", "epoch", [5.0, 10.0]),
-    ]
+    assert [(one.name, one.axis, [x for x, _ in one.members]) for one in found] == expected
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from netprops import content as home
-from netprops.content import content, families, nearest, suites
+from netprops.content import content, families, nearest, suite_digest, suites
 from netprops.errors import UsageError
 
 FILE = """
@@ -112,3 +112,16 @@ def test_the_nearest_name_or_all_of_them():
 def test_what_this_checkout_ships():
     assert {"fc5", "wrn28"} <= {one.name for one in families("mini")}
     assert "mitosis" in suites()
+
+
+def test_a_suite_s_digest_follows_its_files_and_not_their_line_ends(tmp_path):
+    (tmp_path / "test_a.py").write_bytes(b"one\ntwo\n")
+    digest = suite_digest(tmp_path)
+    (tmp_path / "notes.md").write_text("not a test")
+    (tmp_path / "test_a.py").write_bytes(b"one\r\ntwo\r\n")
+    assert suite_digest(tmp_path) == digest
+    (tmp_path / "conftest.py").touch()
+    assert suite_digest(tmp_path) != digest
+    (tmp_path / "conftest.py").unlink()
+    (tmp_path / "test_a.py").rename(tmp_path / "test_b.py")
+    assert suite_digest(tmp_path) != digest

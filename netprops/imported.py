@@ -215,7 +215,7 @@ class Importer:
             spec, place = "handed over", ("", str(id(family.given[1])))
         elif spec is None:
             raise UsageError(
-                f"{family.id}: no data were named; give --netprops-data pkg.mod:function, cifar10, "
+                "no data were named; give --netprops-data pkg.mod:function, cifar10, "
                 "imagefolder:PATH or torchvision:CIFAR10"
             )
         else:

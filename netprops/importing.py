@@ -106,37 +106,45 @@ def build(path: str, kwargs: Mapping[str, Any], base: Path, *, download: bool = 
     from torch import nn
 
     source, _, name = path.partition(":")
-    if source in FACTORIES:
-        builder, prepare = _factory(source, name, kwargs, download), None
-    else:
-        builder, module = find(path, base, what="the model")
-        prepare = getattr(module, "prepare", None)
-        prepare = prepare if callable(prepare) else None
-    if isinstance(builder, nn.Module):
-        if kwargs:
-            raise UsageError(
-                f"the model {path!r} is a network already, and takes no arguments {sorted(kwargs)}"
-            )
-        return unwrapped(copy.deepcopy(builder), prepare)
-    if not callable(builder):
-        raise UsageError(
-            f"the model {path!r} is a {type(builder).__name__}, expected a function or nn.Module"
-        )
-    _refuse_wrong(path, builder, kwargs)
+    prepare: Prepare | None = None
     with torch.random.fork_rng(devices=[]):
+        if source in FACTORIES:
+            builder = _factory(source, name, kwargs, download)
+        else:
+            builder, module = find(path, base, what="the model")
+            named = getattr(module, "prepare", None)
+            prepare = named if callable(named) else None
         torch.default_generator.manual_seed(0)  # what no checkpoint replaces is the same in every process
-        try:
-            network = builder(**kwargs)
-        except NetpropsError:
-            raise
-        except Exception as error:  # whatever a user's builder raises
-            raise UsageError(f"the model {path!r} cannot be built: {one_line(error)}") from error
+        network = _made(path, builder, kwargs)
     if not isinstance(network, nn.Module):
         raise UsageError(
             f"the model {path!r} returned a {type(network).__name__}, expected a torch.nn.Module; name the "
             "function or class that makes the network"
         )
     return unwrapped(network, prepare)
+
+
+def _made(path: str, builder: Any, kwargs: Mapping[str, Any]) -> Any:
+    """Return what a builder makes, or a copy of the module that it is."""
+    from torch import nn
+
+    if isinstance(builder, nn.Module):
+        if kwargs:
+            raise UsageError(
+                f"the model {path!r} is a network already, and takes no arguments {sorted(kwargs)}"
+            )
+        return copy.deepcopy(builder)
+    if not callable(builder):
+        raise UsageError(
+            f"the model {path!r} is a {type(builder).__name__}, expected a function or nn.Module"
+        )
+    _refuse_wrong(path, builder, kwargs)
+    try:
+        return builder(**kwargs)
+    except NetpropsError:
+        raise
+    except Exception as error:  # whatever a user's builder raises
+        raise UsageError(f"the model {path!r} cannot be built: {one_line(error)}") from error
 
 
 def takes_width(path: str, base: Path) -> bool:
@@ -211,10 +219,8 @@ def _refuse_wrong(path: str, builder: Callable[..., Any], kwargs: Mapping[str, A
     except TypeError as error:
         unknown = next((one for one in kwargs if one not in names), None)
         near = did_you_mean(unknown, names) if unknown is not None else ""
-        raise UsageError(
-            f"the model {path!r}: {error}{near} It takes {signature}; give arguments with "
-            "--netprops-model-kwargs '{\"name\": value}'".replace("? It", "? it", 0)
-        ) from error
+        takes = f"it takes {signature}; arguments are given by --netprops-model-kwargs"
+        raise UsageError(f"the model {path!r}: {error}{near or ';'} {takes}") from error
 
 
 def _among(name: str, known: list[str]) -> str:

@@ -35,7 +35,9 @@ def shape(name: str) -> str:
     return _NUMBER.sub("#", name)
 
 
-def pairs_of(before: Iterable[str], after: Iterable[str]) -> tuple[list[tuple[str, str]], list[str], list[str]]:
+def pairs_of(
+    before: Iterable[str], after: Iterable[str]
+) -> tuple[list[tuple[str, str]], list[str], list[str]]:
     """Return which tests belong together: by id, or where a property was tested once in each, by property.
 
     Args:

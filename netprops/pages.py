@@ -19,6 +19,7 @@ from netprops.records import Record, TestRecord
 from netprops.views import (
     MARKS,
     Card,
+    Claim,
     Column,
     Link,
     Matrix,
@@ -26,6 +27,7 @@ from netprops.views import (
     Overview,
     Page,
     Report,
+    SuitePage,
     count,
     duration,
     expectation,
@@ -43,6 +45,11 @@ RECIPE_ORDER = ("epochs", "batch", "optimizer", "lr", "momentum", "weight_decay"
 def family_link(family: str) -> Link:
     """Return the link to a family's page."""
     return Link(family or "no family", f"families/{slug(family)}.html")
+
+
+def suite_href(suite: str) -> str:
+    """Return the address of a suite's page."""
+    return f"suites/{slug(suite)}.html"
 
 
 def _narrow_first(subject: dict[str, Any]) -> tuple[str, str, float, float, str]:
@@ -111,7 +118,7 @@ class Reader:
             id=test.id,
             href=f"{href}#{anchor}",
             anchor=anchor,
-            property=words(test.name),
+            property=words(test.name) + self._parameter(test),
             suite=test.suite,
             label=about.removeprefix(f"{test.family}-") if kind == "subject" else "",
             claim=test.claim,
@@ -132,6 +139,13 @@ class Reader:
             reproduce=test.reproduce,
         )
 
+    @staticmethod
+    def _parameter(test: TestRecord) -> str:
+        """Return what else than its family a test of a family is parametrised with, in brackets."""
+        rest = test.id.rpartition("[")[2].removesuffix("]").removeprefix(f"{test.family}-")
+        named = not test.family or rest == test.family or any(rest in one for one in test.subjects)
+        return "" if named or "[" not in test.id else f" ({words(rest)})"
+
     def _seeds(self, test: TestRecord) -> str:
         seeds = {s["seed"] for s in map(self.subjects.get, test.subjects) if s and s.get("seed") is not None}
         return ", ".join(map(str, sorted(seeds, key=str))) or "–"
@@ -148,6 +162,7 @@ class Reader:
             version=record.environment.netprops,
             overview=self._overview(),
             pages=pages,
+            suites=self._suites(),
             asides=asides(self.record, self.comparison, self.past, self._address(), self.subject_link),
         )
 
@@ -199,6 +214,23 @@ class Reader:
             environment=[(words(k), said(v)) for k, v in record.environment.model_dump().items()],
         )
 
+    def _suites(self) -> list[SuitePage]:
+        """Return a page for every suite: how to read it, and its claims in the order of files."""
+        pairs = sorted(
+            zip(self.cards, self.record.tests, strict=True), key=lambda p: (p[1].suite, p[1].file, p[1].name)
+        )
+        found = []
+        for suite, in_suite in groupby(pairs, key=lambda p: p[1].suite):
+            claims: dict[tuple[str, str], Claim] = {}
+            for card, test in in_suite:
+                column = Column(card.anchor, card.property, card.claim, test.file)
+                claim = claims.setdefault((test.file, test.name), Claim(column, card.explanation, []))
+                claim.cards.append(card)
+            about = self.record.about.get(suite, "")
+            reading = [p for p in re.split(r"\n\s*\n", about.strip()) if p]
+            found.append(SuitePage(suite, suite_href(suite), reading, list(claims.values())))
+        return found
+
     def _matrices(self) -> list[Matrix]:
         matrices = []
         pairs = sorted(
@@ -212,7 +244,7 @@ class Reader:
                 own = [c for c, t in members if t.family == family]
                 if own:
                     rows.append((family_link(family), [[c for c in own if c.anchor == a] for a in columns]))
-            matrices.append(Matrix(suite, list(columns.values()), rows))
+            matrices.append(Matrix(suite, suite_href(suite), list(columns.values()), rows))
         return matrices
 
     def _about(self, id: str, kind: str) -> tuple[list[Card], list[Card]]:

@@ -189,6 +189,7 @@ class Record(Part):
     tests: list[TestRecord]
     summary: Summary
     suites: dict[str, str] = Field(default={}, description="digest of every suite of the run, by name")
+    about: dict[str, str] = Field(default={}, description="how to read each suite's results, by name")
     started: str
     seconds: float
 
@@ -250,6 +251,7 @@ def assemble(
         tests=final,
         summary=summary,
         suites=head.get("suites", {}),
+        about=head.get("about", {}),
         started=head["started"],
         seconds=seconds,
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "report-files.txt"
 _OURS = re.compile(
-    r"(?:(?:subjects|families)/[^/\\]+\.html|figures/[^/\\]+\.(?:svg|csv)|[a-z][a-z0-9._-]*\.(?:html|css))"
+    r"(?:(?:subjects|families|suites)/[^/\\]+\.html|figures/[^/\\]+\.(?:svg|csv)|[a-z][a-z0-9._-]*\.(?:html|css))"
 )
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -88,6 +88,10 @@ def _pages(report: Report, out: Path) -> set[Path]:
         path = out / page.href
         template = templates.get_template(f"{page.kind}.html.j2")
         _write(path, template.render(report=report, page=page, root="../"))
+        written.add(path)
+    for suite in report.suites:
+        path = out / suite.href
+        _write(path, templates.get_template("suite.html.j2").render(report=report, suite=suite, root="../"))
         written.add(path)
     for aside in report.asides:
         path = out / aside.href

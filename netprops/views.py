@@ -159,8 +159,28 @@ class Matrix:
     """Families by properties of one suite; a cell holds the cards of one family and one property."""
 
     suite: str
+    href: str
     columns: list[Column]
     rows: list[tuple[Link, list[list[Card]]]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of a suite: what it says, what would count against it, and every network's answer."""
+
+    column: Column
+    explanation: list[str]
+    cards: list[Card]
+
+
+@dataclass(frozen=True)
+class SuitePage:
+    """The claims of one suite, after a few sentences on how to read them."""
+
+    suite: str
+    href: str
+    reading: list[str]
+    claims: list[Claim]
 
 
 @dataclass(frozen=True)
@@ -190,6 +210,7 @@ class Report:
     version: str
     overview: Overview
     pages: list[Page]
+    suites: list[SuitePage]
     asides: list[Aside]
 
     def pictures(self) -> Iterable[Picture]:

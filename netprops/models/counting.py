@@ -11,6 +11,8 @@ from typing import Any, Literal
 from netprops.errors import UsageError
 from netprops.models import build
 
+Equal = Literal["features", "parameters"]
+
 
 def networks_of_equal_size(
     architecture: str,
@@ -19,7 +21,7 @@ def networks_of_equal_size(
     *,
     inputs: tuple[int, ...],
     outputs: int,
-    by: Literal["features", "parameters"],
+    by: Equal,
     **kwargs: Any,
 ) -> int:
     """Return the smallest number of narrow networks that together are at least as large as a wide one.

@@ -29,6 +29,12 @@ def suites_of(items: Iterable[PropertyItem]) -> dict[str, str]:
     return {folder.name: suite_digest(folder) for folder in sorted({one.item.path.parent for one in items})}
 
 
+def about(items: Iterable[PropertyItem]) -> dict[str, str]:
+    """Return what every suite says of how to read it, its file ``about.txt``, by the suite's name."""
+    files = (folder / "about.txt" for folder in sorted({one.item.path.parent for one in items}))
+    return {file.parent.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
+
+
 def preflight(
     options: Options,
     asked: Sequence[str],

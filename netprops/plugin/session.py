@@ -18,7 +18,7 @@ import pytest
 
 from netprops.errors import UsageError
 from netprops.plugin import options as settings
-from netprops.plugin.aftermath import preflight, suites_of
+from netprops.plugin.aftermath import about, preflight, suites_of
 
 if TYPE_CHECKING:
     from netprops.declaration import Family, Spec
@@ -347,6 +347,7 @@ class PropertySession:
             "selected": len(self.items),
             "missing": sorted({sentence for sentence in self._missing.values() if sentence}),
             "suites": suites_of(self.items),
+            "about": about(self.items),
         }
         text = header(
             options,

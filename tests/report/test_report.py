@@ -74,7 +74,12 @@ def pages(folder: Path) -> dict[str, Dom]:
 def test_there_is_an_overview_and_a_page_for_every_network_and_family(
     rendered: Path, record: dict[str, Any]
 ) -> None:
-    expected = {"index.html", "families/fc5-pdigits.html", "families/wrn28-digits.html"}
+    expected = {
+        "index.html",
+        "families/fc5-pdigits.html",
+        "families/wrn28-digits.html",
+        "suites/mitosis.html",
+    }
     expected |= {f"subjects/{one['id']}.html" for one in record["subjects"]}
     assert set(pages(rendered)) == expected
 
@@ -94,6 +99,21 @@ def test_every_link_leads_to_a_file_and_an_anchor_that_exist(rendered: Path) -> 
                 assert fragment in doms[target.relative_to(rendered.resolve()).as_posix()].ids(), (
                     f"{name}: {address}"
                 )
+
+
+def test_a_suite_s_page_says_how_to_read_it_and_what_each_claim_came_to(
+    tmp_path: Path, small: dict[str, Any], save: Save
+) -> None:
+    small["about"] = {"mitosis": "A chunk is a part of the layer.\n\nIts <error> falls."}
+    out = report.render(save(small), tmp_path / "out").parent
+    dom = pages(out)["suites/mitosis.html"]
+    assert "A chunk is a part of the layer." in dom.text
+    assert "Its <error> falls." in dom.text
+    for test in small["tests"]:
+        assert test["claim"] in dom.text
+        assert test["id"].rpartition("::")[2] in dom.text
+        assert all(one["sentence"] in dom.text for one in test["expectations"])
+    assert "suites/mitosis.html" in pages(out)["index.html"].addresses()
 
 
 def test_pages_keep_a_strict_content_security_policy(rendered: Path) -> None:
@@ -314,5 +334,5 @@ def test_hostile_text_in_every_field_adds_no_element_and_no_attribute(
         assert sorted(dom.outline() for dom in doms) == expected, repr(poison)
         for address in (address for dom in doms for address in dom.addresses()):
             assert re.match(
-                r"#|(\.\./)?(index\.html|style\.css|(subjects|families|figures)/[a-z0-9])", address
+                r"#|(\.\./)?(index\.html|style\.css|(subjects|families|suites|figures)/[a-z0-9])", address
             ), address

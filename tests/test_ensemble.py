@@ -1,4 +1,4 @@
-"""An ensemble answers what its members' summed logits say, and refuses what is none."""
+"""Concatenations and ensembles answer what their members say together, and refuse what is none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from netprops.ensemble import Ensemble
+from netprops.ensemble import Concatenation, Ensemble
 from netprops.errors import MeasurementError
 from netprops.measures.chunks import ensemble_error
 from netprops.subject import Readout
@@ -69,3 +69,24 @@ def test_its_generator_depends_on_the_purpose_and_nothing_else():
 def test_what_is_no_ensemble_is_refused_in_one_sentence(members, said):
     with pytest.raises(MeasurementError, match=said):
         Ensemble(members)
+
+
+def test_a_concatenation_has_its_members_features_side_by_side():
+    three = Concatenation([member(seed) for seed in (2, 3, 4)])
+    assert three.id == "fc5-x-w5-x3-s2"
+    assert three.width == 15
+    np.testing.assert_array_equal(three.features("test")[:, 5:10], member(3).features("test"))
+    assert [block.shape for block in three.blocks("train")] == [(40, 5)] * 3
+    assert {one.epoch for one in three.at(3).members} == {3}
+
+
+def test_concatenations_of_other_members_have_other_generators():
+    first, second = Concatenation([member(0), member(1)]), Concatenation([member(2), member(3)])
+    assert first.rng("a").random() != second.rng("a").random()
+
+
+def test_a_concatenation_of_nothing_or_of_unlike_networks_is_refused():
+    with pytest.raises(MeasurementError, match="concatenation: .* got none"):
+        Concatenation([])
+    with pytest.raises(MeasurementError, match="nothing but their seed"):
+        Concatenation([member(0), member(1, factor=7.0)])

@@ -210,3 +210,26 @@ def test_a_cache_that_cannot_be_written_costs_the_cache_only(fc5, monkeypatch, c
     monkeypatch.setattr(type(fc5.entry), "derive", refused)
     assert np.array_equal(subject.features("test"), expected)
     assert "stay in memory, for they cannot be cached" in caplog.text
+
+
+def test_weights_are_read_by_name_and_an_unknown_name_gets_the_nearest(fc5):
+    weight = fc5.weights("readout.weight")
+    np.testing.assert_array_equal(weight, fc5.readout.weight)
+    with pytest.raises(UsageError, match=r"no weights 'readout\.wieght'.*readout\.weight"):
+        fc5.weights("readout.wieght")
+
+
+def test_what_is_kept_is_measured_once_for_each_snapshot(fc5):
+    asked = []
+
+    def measure():
+        asked.append(1)
+        return {"area": np.array([0.5, 0.25]), "count": np.array(3)}
+
+    for _ in range(2):
+        found = fc5.kept("a-test", measure)
+        np.testing.assert_array_equal(found["area"], [0.5, 0.25])
+        assert int(found["count"]) == 3
+    assert len(asked) == 1
+    fc5.at(fc5.snapshots[0]).kept("a-test", measure)
+    assert len(asked) == 2

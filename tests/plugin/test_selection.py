@@ -1,6 +1,7 @@
 """Which networks a marker means, what -k finds, and which failures are expected."""
 
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,6 +107,33 @@ def test_networks_on_parts_of_the_data_come_with_the_widest_plain_ones():
     found = [spec.id for spec in Wanted("family", variant="halves").specs(family)]
     assert found[:8] == [f"toy-here-halves-w{width}-s{seed}" for width in (1, 2) for seed in range(4)]
     assert found[8:] == ["toy-here-w8-s0", "toy-here-w8-s1", "toy-here-w8-s2"]
+
+
+def narrow_networks(specs):
+    """Return what a concatenation asks of the networks of some specs."""
+    data = SimpleNamespace(input_shape=(10,), outputs=1)
+    return [
+        SimpleNamespace(
+            id=one.id, family=one.family.id, variant=None, factor=one.width, epoch=1, dataset=data, spec=one
+        )
+        for one in specs
+    ]
+
+
+def test_concatenations_are_disjoint_and_as_large_as_one_of_the_widest():
+    family = TOY.model_copy(update={"architecture": "fc5", "copies": {2: 9}})
+    found = FamilyUnderTest(family, narrow_networks).concatenations(2, "features")
+    assert [one.id for one in found] == ["toy-here-w2-x4-s0", "toy-here-w2-x4-s4"]
+    wide = FamilyUnderTest(family, narrow_networks).concatenations(8, "features")
+    assert [one.id for one in wide] == ["toy-here-w8-x1-s0", "toy-here-w8-x1-s1", "toy-here-w8-x1-s2"]
+
+
+def test_too_few_copies_for_a_concatenation_are_named():
+    family = TOY.model_copy(update={"architecture": "fc5"})
+    with pytest.raises(
+        MeasurementError, match="4 networks of width 2 have as many features as one of 8, but"
+    ):
+        FamilyUnderTest(family, narrow_networks).concatenations(2, "features")
 
 
 def test_one_width_or_one_network_is_refused_where_several_are_compared():

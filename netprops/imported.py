@@ -219,7 +219,7 @@ class Importer:
                 "imagefolder:PATH or torchvision:CIFAR10"
             )
         else:
-            place = (spec, str(family.base))
+            place = (f"{spec} {family.table.samples}", str(family.base))
         if place not in self._datasets:
             if family.given is not None:
                 self._datasets[place] = userdata.of(family.given[1], "the data")
@@ -230,7 +230,7 @@ class Importer:
                     root=self._data_root,
                     cache_root=self._cache.root / "data",
                     download=self._download,
-                )
+                ).limited(family.table.samples)
         return self._datasets[place]
 
     def subject(self, spec: ImportedSpec) -> ImportedSubject:

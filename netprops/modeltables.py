@@ -42,6 +42,7 @@ class Table(BaseModel):
         kwargs: Arguments of the builder, for all checkpoints or one table each. A builder with a parameter
             ``width`` is given that.
         data: As ``--netprops-data`` takes it.
+        samples: At most so many random samples of each split; None for all.
         layer: Path of the module whose output is the last hidden representation.
         readout: Path of the last Linear.
     """
@@ -55,6 +56,7 @@ class Table(BaseModel):
     seed: tuple[int, ...] = ()
     kwargs: dict[str, Any] | tuple[dict[str, Any], ...] = Field(default_factory=dict)
     data: str | None = None
+    samples: int | None = Field(default=None, ge=2)
     layer: str | None = None
     readout: str | None = None
 
@@ -162,6 +164,7 @@ def from_options(
     checkpoints: tuple[Path, ...] = (),
     checkpoint_key: str | None = None,
     data: str | None = None,
+    samples: int | None = None,
     layer: str | None = None,
     readout: str | None = None,
 ) -> Table:
@@ -184,6 +187,7 @@ def from_options(
         checkpoint=tuple(map(str, checkpoints)),
         checkpoint_key=checkpoint_key,
         data=data,
+        samples=samples,
         layer=layer,
         readout=readout,
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What torchvision's and timm's networks were trained with, in units of 0 … 1."""
 
+_NORMALISED = "images are normalised by"
 _PIECES = 4096  # samples that are put together at a time
 
 
@@ -84,7 +85,24 @@ class UserData:
         """Return the same data with another way to prepare inputs; None keeps the own one."""
         if prepare is None:
             return self
-        return replace(self, own_prepare=prepare, notes=("inputs are prepared by the model's `prepare`",))
+        notes = [one for one in self.notes if not one.startswith(_NORMALISED)]
+        return replace(
+            self, own_prepare=prepare, notes=(*notes, "inputs are prepared by the model's `prepare`")
+        )
+
+    def limited(self, samples: int | None) -> UserData:
+        """Return the data with so many random samples of each split at most; the same ones every time."""
+        import torch
+
+        splits, notes = {}, list(self.notes)
+        for name, split in self.splits.items():
+            splits[name] = split
+            if samples is not None and samples < len(split):
+                rows = np.sort(np.random.default_rng(0).permutation(len(split))[:samples])
+                chosen = torch.from_numpy(rows)
+                splits[name] = type(split)(split.inputs[chosen], split.labels[chosen])
+                notes.append(f"a random {samples:,} of the {len(split):,} {name} samples")
+        return replace(self, splits=splits, notes=tuple(notes))
 
     def check_inputs(self) -> None:
         """Refuse inputs that no network can be given as they are.
@@ -154,7 +172,7 @@ def load(
         splits = {"train": dataset.train, "test": dataset.test}
         if dataset.mean is None:
             return UserData(spec, splits)
-        note = "images are normalised by the mean and deviation of the data set's training part"
+        note = f"{_NORMALISED} the mean and deviation of the data set's training part"
         return UserData(spec, splits, dataset.prepare, (note,))
     if ":" not in spec:
         from netprops.content import nearest

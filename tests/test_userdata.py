@@ -225,3 +225,13 @@ def test_data_sets_of_torchvision(tmp_path, monkeypatch):
         MissingDataError, match=r"torchvision:CIFAR10 is not below .* allow --netprops-download"
     ):
         userdata.load("torchvision:CIFAR10", HERE, root=tmp_path)
+
+
+def test_a_part_of_the_samples_is_random_the_same_and_said():
+    data = userdata.of({"train": (X, Y), "test": (X[:4], Y[:4])}, "mine")
+    one, other = data.limited(5), data.limited(5)
+    assert torch.equal(one.train.inputs, other.train.inputs)
+    assert (len(one.train), len(one.test)) == (5, 4)
+    assert torch.equal(one.train.inputs[:, 0] // 2 % 3, one.train.labels.float())
+    assert one.notes == ("a random 5 of the 12 train samples",)
+    assert data.limited(None).digest == data.digest

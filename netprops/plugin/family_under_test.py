@@ -84,15 +84,19 @@ class FamilyUnderTest:
         from netprops.models.counting import networks_of_equal_size
 
         networks, wide = self.subjects(width), self.declaration.widths[-1]
-        size = networks_of_equal_size(
-            self.declaration.architecture,
-            wide,
-            width,
-            inputs=networks[0].dataset.input_shape,
-            outputs=networks[0].dataset.outputs,
-            by=by,
-            **self.declaration.kwargs,
-        )
+        if self.declaration.imported:
+            large, small = (_size(one, by) for one in (self.widest()[0], networks[0]))
+            size = -(-large // small)
+        else:
+            size = networks_of_equal_size(
+                self.declaration.architecture,
+                wide,
+                width,
+                inputs=networks[0].dataset.input_shape,
+                outputs=networks[0].dataset.outputs,
+                by=by,
+                **self.declaration.kwargs,
+            )
         starts = range(0, len(networks) - size + 1, size)
         if not starts:
             raise MeasurementError(
@@ -137,3 +141,8 @@ class FamilyUnderTest:
             known = sorted({one.width for one in self.declaration.specs(variant)})
             raise UsageError(f"{self.id} has no networks of width {width:g}; it has widths {known}")
         return specs
+
+
+def _size(network: Subject, by: Equal) -> int:
+    """Return how many features or parameters a network has."""
+    return network.width if by == "features" else int(network.entry.manifest["parameters"])

@@ -74,6 +74,7 @@ class Imports:
                 checkpoints=chosen.checkpoints,
                 checkpoint_key=chosen.checkpoint_key,
                 data=chosen.data,
+                samples=chosen.samples,
                 layer=chosen.layer,
                 readout=chosen.readout,
             )
@@ -87,8 +88,8 @@ class Imports:
                     f"no table [tool.netprops.models.{name}] was found in {where}{nearest(name, tables)}"
                 )
             table, folder = tables[name]
-            if chosen.data is not None:
-                table, folder = table.model_copy(update={"data": chosen.data}), folder
+            given = {"data": chosen.data, "samples": chosen.samples}
+            table = table.model_copy(update={one: value for one, value in given.items() if value is not None})
             families.append(modeltables.family_of(table, folder, name=name, scale=scale))
         return tuple(families)
 

@@ -33,8 +33,8 @@ _EXPRESSION = re.compile(r"[\w:+\-.\[\]/]+")  # what pytest's -k takes for one n
 
 # Options that decide which networks are tested, and on what.
 _REPEATED = (
-    "data-root", "fixtures", "model", "model-kwargs", "checkpoint", "checkpoint-key", "data", "layer",
-    "readout", "models",
+    "data-root", "fixtures", "model", "model-kwargs", "checkpoint", "checkpoint-key", "data", "samples",
+    "layer", "readout", "models",
 )  # fmt: skip
 
 

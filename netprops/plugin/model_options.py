@@ -12,6 +12,7 @@ from typing import Any
 
 from netprops.errors import UsageError
 
+_WITH_DATA = ("data", "samples")
 _WITH_MODEL = ("model_kwargs", "checkpoint", "checkpoint_key", "layer", "readout")
 
 
@@ -25,6 +26,7 @@ class ModelOptions:
         checkpoints: Files and patterns of files.
         checkpoint_key: Name of the state dict in the files.
         data: Of ``--netprops-data``; with tables it takes the place of theirs.
+        samples: At most so many samples of each split.
         layer: Path of a module.
         readout: Path of a module.
         tables: Names of the chosen tables.
@@ -37,6 +39,7 @@ class ModelOptions:
     checkpoints: tuple[Path, ...]
     checkpoint_key: str | None
     data: str | None
+    samples: int | None
     layer: str | None
     readout: str | None
     tables: tuple[str, ...]
@@ -64,12 +67,13 @@ def chosen(values: Mapping[str, Any], folder: Path, places: tuple[Path, ...]) ->
                 option = f"--netprops-{name.replace('_', '-')}"
                 there = "a table says that itself" if tables else "and there is no --netprops-model"
                 raise UsageError(f"{option} is about the network of --netprops-model; {there}")
-        if values["data"] and not tables:
-            raise UsageError(
-                "--netprops-data is what a network of --netprops-model or --netprops-models is tested on, "
-                "and there is "
-                "none; data sets of the suites' own networks are looked for below --netprops-data-root"
-            )
+        for name in _WITH_DATA:
+            if values[name] and not tables:
+                raise UsageError(
+                    f"--netprops-{name} is about a network of --netprops-model or --netprops-models, and "
+                    "there is none; data sets of the suites' own networks are looked for below "
+                    "--netprops-data-root"
+                )
         if not tables:
             return None
     return ModelOptions(
@@ -78,9 +82,20 @@ def chosen(values: Mapping[str, Any], folder: Path, places: tuple[Path, ...]) ->
         checkpoints=tuple(values["checkpoint"] or ()),
         checkpoint_key=values["checkpoint_key"],
         data=values["data"],
+        samples=_count(values["samples"]),
         layer=values["layer"],
         readout=values["readout"],
         tables=tables,
         folder=folder,
         places=places,
     )
+
+
+def _count(text: str | None) -> int | None:
+    """Return a number of samples."""
+    if text is None:
+        return None
+    number = text.replace("_", "").replace(",", "")
+    if not number.isdecimal() or int(number) < 2:
+        raise UsageError(f"--netprops-samples is {text!r}, expected a whole number from 2 on")
+    return int(number)

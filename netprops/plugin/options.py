@@ -106,6 +106,7 @@ SETTINGS = (
         "what it is tested on: pkg.mod:function, cifar10, imagefolder:PATH or torchvision:CIFAR10",
         metavar="DATA",
     ),
+    Setting("samples", "use a random N samples of each split at most; the report says so", metavar="N"),
     Setting("layer", "path of its last hidden layer, where it is not found by itself", metavar="NAME"),
     Setting("readout", "path of its last Linear, likewise (see `netprops layers`)", metavar="NAME"),
     Setting(

@@ -14,7 +14,7 @@ def paired(family, width, by, probed):
     return [probed(one) for one in wide], [probed(narrow[i % len(narrow)]) for i in range(len(wide))]
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds"))
 @pytest.mark.parametrize("by", ["features", "parameters"])
 def test_narrow_networks_do_not_perform_as_a_wide_one(family, by, probed, matched, over_alpha, verdict):
     """A linear probe on a wide network's features is more accurate than one on many narrow networks'.
@@ -44,7 +44,7 @@ def test_narrow_networks_do_not_perform_as_a_wide_one(family, by, probed, matche
     )
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds"))
 def test_performance_falls_as_networks_get_narrower(family, probed, matched, verdict):
     """The narrower the networks, the less accurate is a probe on as many features.
 

@@ -42,7 +42,7 @@ def contributions(probed, residuals, performance):
     return measured
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds"))
 def test_residuals_of_the_wide_network_help_the_narrow_ones(
     family, contributions, matched, over_alpha, verdict
 ):
@@ -70,7 +70,7 @@ def test_residuals_of_the_wide_network_help_the_narrow_ones(
     )
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds"))
 def test_residuals_of_narrow_networks_do_not_help_the_wide_one(family, contributions, matched, verdict):
     """What a wide network does not span of narrow ones makes a probe on it no more accurate.
 
@@ -85,7 +85,7 @@ def test_residuals_of_narrow_networks_do_not_help_the_wide_one(family, contribut
     )
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds", "snapshots"))
 def test_residuals_of_the_wide_network_beat_random_features(family, contributions, probed, matched, verdict):
     """Residuals of the wide network alone perform better than as many features of an untrained one.
 

@@ -23,7 +23,7 @@ def note_outliers(found, verdict):
                 )
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds", "snapshots"))
 @pytest.mark.parametrize("by", ["features", "parameters"])
 def test_narrow_networks_do_not_span_a_wide_one(family, by, gaps, matched, over_alpha, verdict):
     """Features of narrow networks side by side span a wide network's less well than another wide one's do.
@@ -51,7 +51,7 @@ def test_narrow_networks_do_not_span_a_wide_one(family, by, gaps, matched, over_
     verdict.expect(trained[narrowest], at_least=0.0, source=FINDING_1)
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds"))
 def test_the_gap_grows_as_networks_get_narrower(family, span, matched, verdict):
     """The narrower the networks, the less do they span, at an equal total number of features.
 
@@ -71,7 +71,7 @@ def test_the_gap_grows_as_networks_get_narrower(family, span, matched, verdict):
     )
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds", "snapshots"))
 def test_random_networks_leave_no_such_gap(family, span, gaps, matched, verdict):
     """Control: at initialisation, narrow networks span a wide one nearly as well as another wide one does.
 
@@ -110,7 +110,7 @@ def relative_growth(trained, random):
     )
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds"))
 def test_wide_networks_do_not_span_narrow_ones_either(family, gaps, matched, verdict):
     """Reverse: a wide network does not span sufficiently narrow ones, by as many features.
 
@@ -124,7 +124,7 @@ def test_wide_networks_do_not_span_narrow_ones_either(family, gaps, matched, ver
     verdict.expect(found[narrowest].named("reverse FSG at the smallest α"), at_least=0.0, source=REVERSE)
 
 
-@pytest.mark.netprops(on="family", families="features")
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds"))
 @pytest.mark.parametrize("rows", ["test", "shuffled"])
 def test_the_gap_is_there_on_other_rows_too(family, rows, gaps, matched, verdict):
     """The gap is positive on test samples, and when half of them are among the rows of the regression.

@@ -14,7 +14,7 @@ CENSUS = "Robustness and/or redundancy emerge, section 2: every unit is of one k
 LONGER = "Robustness and/or redundancy emerge, Fig. C3: measures stay when training goes on past convergence"
 
 
-@pytest.mark.netprops(on="family", families="robustness")
+@pytest.mark.netprops(on="family", families="robustness", uses="seeds")
 def test_trends_are_those_of_most_layers(family, looked, over_widths, drawn, verdict):
     """Robustness or redundancy grows in most layers by themselves, not in the mean alone.
 
@@ -50,7 +50,7 @@ def test_trends_are_those_of_most_layers(family, looked, over_widths, drawn, ver
     )
 
 
-@pytest.mark.netprops(on="family", families="robustness")
+@pytest.mark.netprops(on="family", families="robustness", uses="seeds")
 def test_wide_networks_have_more_units_that_can_be_spared(family, looked, verdict):
     """The share of units that are silent, constant, redundant or blocked grows with width.
 

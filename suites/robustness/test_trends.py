@@ -14,7 +14,7 @@ STAYS = 0.005
 """What "does not fall" allows: half a point of accuracy for each doubling of the width."""
 
 
-@pytest.mark.netprops(on="family", families="robustness")
+@pytest.mark.netprops(on="family", families="robustness", uses="seeds")
 def test_accuracy_does_not_fall_with_width(family, over_widths, drawn, verdict):
     """Wider networks are as accurate as narrow ones, or more.
 
@@ -52,7 +52,7 @@ def expect_growth(family, trends, drawn, verdict, variant=None):
     verdict.expect(largest_of(list(found.values())), at_least=0.0, source=CLAIM)
 
 
-@pytest.mark.netprops(on="family", families="robustness")
+@pytest.mark.netprops(on="family", families="robustness", uses="seeds")
 def test_robustness_or_redundancy_grows_with_width(family, trends, drawn, verdict):
     """At least one of three grows with width: robustness, compressibility, similarity of units.
 

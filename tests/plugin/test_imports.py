@@ -200,6 +200,30 @@ def test_collecting_loads_nothing(place):
     assert result.ret == 0
 
 
+def test_a_part_of_the_samples(place):
+    result = run(place, "suite", *MODEL, "--netprops-samples", "20")
+    result.stdout.fnmatch_lines(["*accuracy * on 20 test samples*; a random 20 of the 60 test samples*"])
+    assert "--netprops-samples 20" in record(place)["tests"][0]["reproduce"]
+
+
+def test_narrow_networks_stand_side_by_side(place):
+    (place.path / "suite" / "test_mine.py").write_text(
+        "import pytest\nfrom netprops import Measurement\n"
+        "@pytest.mark.netprops(on='family', families='features')\n"
+        "def test_it(family, verdict):\n"
+        "    (pair,) = family.concatenations(8, 'features')\n"
+        "    assert pair.width == 16 and [one.seed for one in pair.members] == [0, 1]\n"
+        "    found = Measurement.exact('x', 1, n=1, n_of='pair', how='counted')\n"
+        "    verdict.expect(found, at_least=0, source='made up')\n"
+    )
+    table(
+        place,
+        FAMILY.replace("[8, 16]", "[8, 8, 16]\nseed = [0, 1, 0]").replace('"w8.pt",', '"w8.pt", "v8.pt",'),
+    )
+    torch.save(torch.load(place.path / "w8.pt"), place.path / "v8.pt")
+    run(place, "suite", "--netprops-models", "mine").assert_outcomes(passed=1)
+
+
 def test_what_turns_out_to_be_missing_skips_its_test(place):
     (place.path / "suite" / "test_mine.py").write_text(
         "import pytest\n@pytest.mark.netprops(on='widest')\n"
@@ -221,7 +245,10 @@ def test_expected_failures_of_other_networks_say_nothing_of_these(place):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--netprops-data", "digits"), "--netprops-data is what a network of --netprops-model*"),
+        (
+            ("--netprops-data", "digits"),
+            "--netprops-data is about a network of --netprops-model or --netprops-models*",
+        ),
         (
             ("--netprops-checkpoint", "w8.pt"),
             "--netprops-checkpoint is about the network of --netprops-model*",

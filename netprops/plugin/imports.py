@@ -6,7 +6,7 @@ given networks or data have not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -34,24 +34,31 @@ class Imports:
         options: The run's options.
         chosen: What they say of a user's networks; None where they are handed over.
         handed: A module and its data.
+        device: Returns the device of this process.
 
     Attributes:
         left_out: One line for each thing that is lacking, with the tests that need it.
     """
 
-    def __init__(self, options: Options, chosen: ModelOptions | None, handed: tuple[Any, Any] | None) -> None:
-        self._options, self._chosen, self._handed = options, chosen, handed
+    def __init__(
+        self,
+        options: Options,
+        chosen: ModelOptions | None,
+        handed: tuple[Any, Any] | None,
+        device: Callable[[], str],
+    ) -> None:
+        self._options, self._chosen, self._handed, self._device = options, chosen, handed, device
         self._lacking: dict[pytest.Item, str] = {}
         self.left_out: list[str] = []
 
     @classmethod
-    def of(cls, config: pytest.Config, options: Options) -> Imports | None:
+    def of(cls, config: pytest.Config, options: Options, device: Callable[[], str]) -> Imports | None:
         """Return what a run imports, or None where its networks are netprops' own."""
         plugin: Any = config.pluginmanager.get_plugin(HANDOVER)
         handed = plugin.handed if plugin is not None else None
         if options.models is None and handed is None:
             return None
-        return cls(options, options.models, handed)
+        return cls(options, options.models, handed, device)
 
     @cached_property
     def families(self) -> tuple[ImportedFamily, ...]:
@@ -98,12 +105,11 @@ class Imports:
         """What loads networks and data."""
         from netprops.cache import default_root
         from netprops.imported import Importer
-        from netprops.training.device import worker_device
 
         options = self._options
         return Importer(
             options.cache or default_root(),
-            device=worker_device(options.device, 0),
+            device=self._device(),
             data_root=options.data_root,
             download=options.download,
         )

@@ -87,7 +87,7 @@ class PropertySession:
         """The user's own networks, where the run is about them."""
         from netprops.plugin.imports import Imports
 
-        return Imports.of(self.config, self.options)
+        return Imports.of(self.config, self.options, lambda: self.device)
 
     @property
     def families(self) -> tuple[Family, ...]:

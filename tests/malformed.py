@@ -4,6 +4,7 @@
 each name the message, or "loaded", by how many megabytes memory grew at its peak, and whether code has run.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -163,7 +164,7 @@ def main(folder):
 
 def reset_peak():
     """Let the kernel count the peak of resident memory anew."""
-    if COUNTED.exists():
+    with contextlib.suppress(OSError):
         COUNTED.write_text("5")
 
 

@@ -43,6 +43,9 @@ def activation_layers(
 ) -> tuple[str, ...]:
     """Return the layers whose outputs are hidden activations: every run of an activation module, in order.
 
+    A network that applies activations as functions runs none: then every module whose output is rectified,
+    nowhere negative and somewhere exactly zero, is such a layer, as a block that ends in a ReLU is.
+
     Args:
         network: The network, on ``device``.
         inputs: (N, ...); the first two samples are run.
@@ -50,17 +53,20 @@ def activation_layers(
         prepare: Applied to the samples on the device.
 
     Raises:
-        UsageError: If no activation module runs, as in a network that applies them as functions: its layers
-            are to be named.
+        UsageError: If there is no such layer, as in a network whose activations are functions within its
+            forward: its layers are to be named.
         MeasurementError: If there are no samples.
     """
     with evaluating(network):
         runs = runs_of(network, _probe(network, inputs, device, prepare))
-    found = tuple(name_of(network, runs, run) for run in runs if isinstance(run.module, _ACTIVATIONS))
+    active = [run for run in runs if isinstance(run.module, _ACTIVATIONS)] or [
+        run for run in runs if run.rectified and not isinstance(run.module, nn.Sequential)
+    ]
+    found = tuple(name_of(network, runs, run) for run in active)
     if not found:
         raise UsageError(
-            "the network runs no activation module such as nn.ReLU; name the layers, those before an "
-            "activation function"
+            "the network runs no activation module such as nn.ReLU, and no module gives rectified outputs; "
+            "name the layers, those before an activation function"
         )
     return found
 

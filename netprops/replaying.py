@@ -36,6 +36,7 @@ class Run:
         start: When it started, counted in starts and ends.
         end: When it ended; -1 while it has not.
         shape: Shape of the tensor that it gave, or the name of the type of something else.
+        rectified: Whether the tensor is nowhere negative and somewhere exactly zero, as behind a ReLU.
     """
 
     module: nn.Module
@@ -43,6 +44,7 @@ class Run:
     start: int
     end: int = -1
     shape: tuple[int, ...] | str = ""
+    rectified: bool = False
 
     @property
     def units(self) -> int:
@@ -82,6 +84,8 @@ def runs_of(network: nn.Module, samples: Tensor) -> list[Run]:
             pass
         run.end = next(clock)
         run.shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if isinstance(output, Tensor) and output.is_floating_point() and output.dim() > 1:
+            run.rectified = bool((output >= 0).all() and (output == 0).any())
 
     with ExitStack() as hooks:
         for module in network.modules():

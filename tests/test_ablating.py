@@ -263,8 +263,8 @@ def test_layers_that_cannot_be_ablated_are_refused(layer, words):
 
 def test_bad_networks_and_options_are_refused():
     rng = np.random.default_rng(0)
-    with pytest.raises(UsageError, match=r"runs no activation module such as nn\.ReLU; name the layers"):
-        ablate(Odd(), vectors(), rng=rng)
+    with pytest.raises(UsageError, match=r"runs no activation module such as nn\.ReLU, and no module gives"):
+        ablate(nn.Sequential(nn.Linear(4, 4)), vectors(), rng=rng)
     with pytest.raises(UsageError, match="the network gives a tuple, expected one tensor"):
         ablate(nn.Sequential(nn.Linear(4, 4), Pair()), vectors(), "0", rng=rng)
     with pytest.raises(UsageError, match=r"the network gives shape \(2, 6, 5, 5\)"):
@@ -277,3 +277,26 @@ def test_bad_networks_and_options_are_refused():
         ablate(mlp(), vectors(), "1", rng=rng, steps=1)
     with pytest.raises(UsageError, match="a positive count of samples is expected, got 0"):
         layer_samples(mlp(), vectors(), "1", rng=rng, count=0)
+
+
+class ByFunction(nn.Module):
+    """A block that ends in a ReLU that is a function, and a readout."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Sequential(Rectified(6, 8), Rectified(8, 8))
+        self.readout = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.readout(self.block(x))
+
+
+class Rectified(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+def test_blocks_that_apply_a_relu_as_a_function_are_found_by_what_they_give():
+    torch.manual_seed(0)
+    network = ByFunction()
+    assert activation_layers(network, torch.randn(20, 6)) == ("block.0", "block.1")

@@ -86,7 +86,7 @@ def test_concatenations_of_other_members_have_other_generators():
 
 
 def test_a_concatenation_of_nothing_or_of_unlike_networks_is_refused():
-    with pytest.raises(MeasurementError, match="concatenation: .* got none"):
+    with pytest.raises(MeasurementError, match=r"concatenation: .* got none"):
         Concatenation([])
     with pytest.raises(MeasurementError, match="nothing but their seed"):
         Concatenation([member(0), member(1, factor=7.0)])

@@ -30,11 +30,12 @@ def look(subject):
     inputs, prepare = subject.dataset.test.inputs[: INPUTS[scale]], subject.dataset.prepare
     known = {"device": subject.device, "prepare": prepare}
     layers = activation_layers(subject.network, inputs, **known)
-    found = {name: [] for name in (*MEASURES, "similar share", "census")}
+    found = {name: [] for name in (*MEASURES, "robustness error", "similar share", "census")}
     rng = subject.rng("robustness")
     for layer in layers:
-        curve = ablate(subject.network, inputs, layer, rng=rng, **known)
-        found["robustness"].append(area(curve).value)
+        under = area(ablate(subject.network, inputs, layer, rng=rng, **known))
+        found["robustness"].append(under.value)
+        found["robustness error"].append(under.standard_error)
         samplings = [
             layer_samples(subject.network, inputs, layer, count=POSITIONS[scale], rng=rng, **known)
             for _ in range(SAMPLINGS)
@@ -64,7 +65,7 @@ def looked():
     """Look at a network once."""
 
     def measured(subject):
-        return subject.kept("robustness-and-redundancy-1", lambda: look(subject))
+        return subject.kept("robustness-and-redundancy-2", lambda: look(subject))
 
     return measured
 

@@ -30,7 +30,7 @@ def look(subject):
     inputs, prepare = subject.dataset.test.inputs[: INPUTS[scale]], subject.dataset.prepare
     known = {"device": subject.device, "prepare": prepare}
     layers = activation_layers(subject.network, inputs, **known)
-    found = {name: [] for name in (*MEASURES, "robustness error", "similar share", "census")}
+    found = {name: [] for name in (*MEASURES, "robustness error", "similar share")}
     rng = subject.rng("robustness")
     for layer in layers:
         under = area(ablate(subject.network, inputs, layer, rng=rng, **known))
@@ -46,18 +46,39 @@ def look(subject):
         found["compressible"].append(1 - np.mean(needed))
         found["similarity"].append(np.mean([one.value for one in similar] or [0.0]))
         found["similar share"].append(np.mean([one.details["share"] for one in similar] or [0.0]))
-        blocked = blocked_units(subject.network, inputs, layer, **known)
-        try:
-            counts = census(samplings[0], blocked).counts
-            found["census"].append([counts[kind] / len(blocked) for kind in KINDS])
-        except UndeterminedError:
-            found["census"].append([np.nan] * len(KINDS))
     curve = ablate(subject.network, inputs, layers, rng=rng, **known)
     return {name: np.array(values, dtype=np.float64) for name, values in found.items()} | {
         "all layers": np.array([area(curve).value]),
         "curve": curve.y,
         "fractions": curve.x,
     }
+
+
+def take_census(subject):
+    """Return the share of units of each kind, (L, kinds); NaN for a layer with too many units to tell."""
+    scale = subject.spec.family.scale
+    inputs, prepare = subject.dataset.test.inputs[: INPUTS[scale]], subject.dataset.prepare
+    known = {"device": subject.device, "prepare": prepare}
+    rng, rows = subject.rng("census"), []
+    for layer in activation_layers(subject.network, inputs, **known):
+        blocked = blocked_units(subject.network, inputs, layer, **known)
+        sampled = layer_samples(subject.network, inputs, layer, count=POSITIONS[scale], rng=rng, **known)
+        try:
+            counts = census(sampled, blocked).counts
+            rows.append([counts[kind] / len(blocked) for kind in KINDS])
+        except UndeterminedError:
+            rows.append([np.nan] * len(KINDS))
+    return {"census": np.array(rows)}
+
+
+@pytest.fixture(scope="session")
+def counted():
+    """Take the census of a network's units once."""
+
+    def measured(subject):
+        return subject.kept("unit-census-1", lambda: take_census(subject))["census"]
+
+    return measured
 
 
 @pytest.fixture(scope="session")

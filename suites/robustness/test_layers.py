@@ -51,7 +51,7 @@ def test_trends_are_those_of_most_layers(family, looked, over_widths, drawn, ver
 
 
 @pytest.mark.netprops(on="family", families="robustness", uses="seeds")
-def test_wide_networks_have_more_units_that_can_be_spared(family, looked, verdict):
+def test_wide_networks_have_more_units_that_can_be_spared(family, counted, verdict):
     """The share of units that are silent, constant, redundant or blocked grows with width.
 
     What would count against the claim: a share of the other units that is as large in the widest networks as
@@ -63,9 +63,7 @@ def test_wide_networks_have_more_units_that_can_be_spared(family, looked, verdic
     rows = {kind: [] for kind in KINDS}
     for factor in factors:
         shares = [
-            np.nanmean(looked(one)["census"], axis=0)
-            for one in networks
-            if one.factor == factor and one.seed in seeds
+            np.nanmean(counted(one), axis=0) for one in networks if one.factor == factor and one.seed in seeds
         ]
         for kind, values in zip(KINDS, np.array(shares).T, strict=True):
             rows[kind].append(values)

@@ -4,13 +4,16 @@ Words: H are the networks of the widest factor, L those of a narrow one; α is n
 are widths whose training accuracy is that of H up to a tolerance.
 """
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from netprops.errors import UndeterminedError
 from netprops.measurement import Curve
-from netprops.measures.probe import linear_probe
+from netprops.measures.probe import Probe, linear_probe
 from netprops.measures.span import feature_span, residual_features, span_gap
+from netprops.statistics import share_interval
 
 TOLERANCE = 0.01
 """Largest difference of training accuracies of networks that are compared: one point."""
@@ -66,17 +69,49 @@ def residuals():
     return measured
 
 
+def names_of(one):
+    """Return what tells the weights of a network or a concatenation from all others."""
+    members = getattr(one, "members", (one,))
+    return [(each.entry.key, each.epoch) for each in members]
+
+
 @pytest.fixture(scope="session")
 def performance():
-    """Measure the accuracy of a linear probe on blocks of features (training, test), by a key."""
+    """Train a linear probe on blocks of features, once for what it is about, and keep how it performed."""
     known = {}
 
-    def measured(key, network, train, test):
-        if key not in known:
-            known[key] = linear_probe(
-                train, network.labels("train"), test, network.labels("test"), rng=np.random.default_rng(0)
+    def measured(what, sides, blocks):
+        """Return the probe.
+
+        Args:
+            what: What the blocks are of the sides, in a word.
+            sides: The networks or concatenations that the blocks follow from; labels are the first one's.
+            blocks: Returns training and test blocks.
+        """
+        text = repr((what, [names_of(one) for one in sides]))
+        name = f"probe-1-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        if name not in known:
+            first = getattr(sides[0], "members", sides)[0]
+
+            def train():
+                features, tested = blocks()
+                labels = [first.labels(split) for split in ("train", "test")]
+                probe = linear_probe(features, labels[0], tested, labels[1], rng=np.random.default_rng(0))
+                rest = [probe.train_accuracy, probe.strength, probe.iterations, probe.gradient]
+                return {"correct": probe.correct, "rest": np.array([*rest, probe.dead_features])}
+
+            kept = first.kept(name, train)
+            accuracy, strength, iterations, gradient, dead = kept["rest"]
+            known[name] = Probe(
+                accuracy=share_interval(kept["correct"], name="FP", n_of="test samples"),
+                correct=kept["correct"],
+                train_accuracy=float(accuracy),
+                strength=float(strength),
+                iterations=int(iterations),
+                gradient=float(gradient),
+                dead_features=int(dead),
             )
-        return known[key]
+        return known[name]
 
     return measured
 
@@ -86,8 +121,7 @@ def probed(performance):
     """Measure FP of a network or a concatenation."""
 
     def measured(one):
-        key = ("own", one.id, epoch_of(one))
-        return performance(key, one, layers(one, "train"), layers(one, "test"))
+        return performance("own", [one], lambda: (layers(one, "train"), layers(one, "test")))
 
     return measured
 

@@ -10,6 +10,11 @@ HARDLY = 0.005
 """What "does not help" allows: half a point of accuracy."""
 
 
+def joined(network, left):
+    """Return training and test blocks of a network's features, with residuals beside them."""
+    return [[network.features(split), beside] for split, beside in zip(("train", "test"), left, strict=True)]
+
+
 @pytest.fixture(scope="session")
 def contributions(probed, residuals, performance):
     """Measure, with each side's residuals appended to the other side's features, what is gained."""
@@ -22,19 +27,23 @@ def contributions(probed, residuals, performance):
             rows = {"narrow": [], "narrow+": [], "wide": [], "wide+": [], "of wide": [], "of narrow": []}
             for i, one in enumerate(wide):
                 side = narrow[i % len(narrow)]
-                left = {"wide": residuals(side, one), "narrow": residuals(one, side)}
                 rows["wide"].append(probed(one))
                 rows["narrow"].append(probed(side))
-                for mine, theirs, network in (("wide", "narrow", one), ("narrow", "wide", side)):
-                    train, test = left[theirs]
-                    blocks = [network.features(split) for split in ("train", "test")]
-                    rows[f"{mine}+"].append(
+                for mine, theirs in ((one, side), (side, one)):
+                    name, other = ("wide", "narrow") if mine is one else ("narrow", "wide")
+                    rows[f"{name}+"].append(
                         performance(
-                            ("with", one.id, side.id, mine), one, [blocks[0], train], [blocks[1], test]
+                            "with residuals",
+                            [mine, theirs],
+                            lambda mine=mine, theirs=theirs: joined(mine, residuals(mine, theirs)),
                         )
                     )
-                    rows[f"of {theirs}"].append(
-                        performance(("alone", one.id, side.id, theirs), one, [train], [test])
+                    rows[f"of {other}"].append(
+                        performance(
+                            "residuals alone",
+                            [theirs, mine],
+                            lambda mine=mine, theirs=theirs: [[one] for one in residuals(mine, theirs)],
+                        )
                     )
             known[family.id, width] = rows
         return known[family.id, width]

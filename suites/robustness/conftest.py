@@ -20,6 +20,9 @@ INPUTS = {"mini": 500, "paper": 5000}
 """Test samples on which networks are ablated."""
 POSITIONS = {"mini": 4000, "paper": 50_000}
 """Sampled activations of a layer."""
+LAYERS = {"mini": 8, "paper": None}
+"""Layers of a network that are looked at, evenly spread; None for all. A deeper one is ablated on a fifth of
+the samples."""
 SAMPLINGS = 3
 MEASURES = ("robustness", "compressible", "similarity")
 
@@ -30,6 +33,10 @@ def look(subject):
     inputs, prepare = subject.dataset.test.inputs[: INPUTS[scale]], subject.dataset.prepare
     known = {"device": subject.device, "prepare": prepare}
     layers = activation_layers(subject.network, inputs, **known)
+    if LAYERS[scale] is not None and len(layers) > LAYERS[scale]:
+        places = np.linspace(0, len(layers) - 1, LAYERS[scale]).round().astype(int)
+        layers = tuple(layers[place] for place in places)
+        inputs = inputs[: max(50, len(inputs) // 5)]
     found = {name: [] for name in (*MEASURES, "robustness error", "similar share")}
     rng = subject.rng("robustness")
     for layer in layers:
@@ -60,7 +67,7 @@ def take_census(subject):
     inputs, prepare = subject.dataset.test.inputs[: INPUTS[scale]], subject.dataset.prepare
     known = {"device": subject.device, "prepare": prepare}
     rng, rows = subject.rng("census"), []
-    for layer in activation_layers(subject.network, inputs, **known):
+    for layer in activation_layers(subject.network, inputs, **known)[: LAYERS[scale]]:
         blocked = blocked_units(subject.network, inputs, layer, **known)
         sampled = layer_samples(subject.network, inputs, layer, count=POSITIONS[scale], rng=rng, **known)
         try:
@@ -86,7 +93,7 @@ def looked():
     """Look at a network once."""
 
     def measured(subject):
-        return subject.kept("robustness-and-redundancy-2", lambda: look(subject))
+        return subject.kept("robustness-and-redundancy-3", lambda: look(subject))
 
     return measured
 

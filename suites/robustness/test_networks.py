@@ -19,7 +19,7 @@ def test_predictions_survive_the_loss_of_units(subject, looked, verdict):
     found = looked(subject)
     areas, errors = found["robustness"], found["robustness error"]
     error = float(np.sqrt((errors**2).sum()) / len(errors))
-    classes = subject.dataset.outputs if subject.dataset.outputs > 1 else 2
+    classes = max(2, len(subject.readout.bias))
     verdict.note(
         f"{len(areas)} layers are looked at, evenly spread; at mini scale eight at most, deep networks on "
         "a hundred samples."

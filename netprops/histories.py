@@ -41,10 +41,15 @@ def training_figures(summary: Summary) -> list[dict[str, Any]]:
     )
 
 
+_VARIANTS = 4  # more would be lines that nobody tells apart: then the plain recipe alone is drawn
+
+
 def family_figures(family: str, summaries: Iterable[Summary]) -> list[dict[str, Any]]:
     """Return errors over widths and training curves of all widths of one family."""
     members = [s for s in summaries if isinstance(s.get("width"), int | float)]
     variants = sorted({str(s.get("variant") or "") for s in members})
+    if len(variants) > _VARIANTS and "" in variants:
+        variants = [""]
     errors = [
         _over_widths(
             [s for s in members if str(s.get("variant") or "") == variant],

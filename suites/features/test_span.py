@@ -32,6 +32,10 @@ def test_narrow_networks_do_not_span_a_wide_one(family, by, gaps, matched, over_
     for as many narrow networks as have the features, or the parameters, of one wide network. It is judged at
     the narrowest width that is trained as well as the wide one, for otherwise it might only show that narrow
     networks are under-trained. What would count against the claim: no gap, or a negative one.
+
+    At mini scale next to nothing remains of the gap at matched accuracy: 0.010 [-0.005, 0.024] for CNNs of a
+    quarter of the width, -0.010 [-0.020, 0.000] for transformers of half of it. At an eighth, where the CNNs
+    miss 2% of the training set, it is 0.03.
     """
     trained = gaps(family, by)
     curves = [over_alpha(f"trained, {COUNTED[by]}", family, trained, "FSG")]

@@ -39,6 +39,10 @@ from netprops.views import (
     words,
 )
 
+_PAGES = 60
+"""Most networks of a record that get a page each; of more, only those that a test is about alone do, and the
+others have their line on the family's page."""
+
 RECIPE_ORDER = ("epochs", "batch", "optimizer", "lr", "momentum", "weight_decay", "schedule", "loss")
 
 
@@ -87,6 +91,8 @@ class Reader:
             t.family: None for t in record.tests
         }
         self.families = sorted(families)
+        own = {about for kind, about in map(self.page_of, record.tests) if kind == "subject"}
+        self._with_page = own if len(self.subjects) > _PAGES else set(self.subjects)
         self.cards = [self._card(test) for test in record.tests]
 
     def page_of(self, test: TestRecord) -> tuple[str, str]:
@@ -99,8 +105,12 @@ class Reader:
         return "family", test.family
 
     def subject_link(self, id: str) -> Link:
-        """Return the link to a network's page, if the record holds the network."""
-        return Link(id, f"subjects/{slug(id)}.html" if id in self.subjects else "")
+        """Return the link to a network's page, or to its line on the family's; none if it is not recorded."""
+        if id in self._with_page and id in self.subjects:
+            return Link(id, f"subjects/{slug(id)}.html")
+        if id not in self.subjects:
+            return Link(id)
+        return Link(id, f"{family_link(self.subjects[id]['family']).href}#network-{slug(id)}")
 
     def _card(self, test: TestRecord) -> Card:
         kind, about = self.page_of(test)
@@ -154,7 +164,7 @@ class Reader:
         """Return everything that the templates are given."""
         record = self.record
         pages = [self._family_page(f) for f in self.families] + [
-            self._subject_page(s) for s in self.subjects.values()
+            self._subject_page(s) for id, s in self.subjects.items() if id in self._with_page
         ]
         return Report(
             title=f"netprops: {record.options.scale} scale",
@@ -199,7 +209,8 @@ class Reader:
             undecided=undecided,
             known=by_mark["XFAIL"],
             skipped=by_mark["SKIPPED"],
-            networks=[self._network(s) for s in self.subjects.values()],
+            networks=[self._network(s) for id, s in self.subjects.items() if id in self._with_page],
+            others=len(set(self.subjects) - self._with_page),
             missing=record.summary.missing,
             facts=[
                 ("Started", moment(record.started)),
@@ -285,7 +296,6 @@ class Reader:
             recipe=[(words(n), said(recipe[n])) for n in names],
             cards=own,
             related=related,
-            # Of the networks that only a family's tests use there are hundreds: no curves of each.
             pictures=[picture(f"{slug(s['id'])}.{f['name']}", f) for f in training_figures(s) if own],
         )
 
@@ -318,6 +328,7 @@ class Reader:
         own, _ = self._about(s["id"], "subject")
         tally = {mark: sum(c.mark == mark for c in own) for mark in MARKS.values()}
         return Network(
+            anchor=f"network-{slug(s['id'])}",
             link=self.subject_link(s["id"]),
             family=family_link(s["family"]),
             width=said(s.get("width")),

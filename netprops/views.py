@@ -133,6 +133,7 @@ class Page:
 class Network:
     """One line of a table of networks."""
 
+    anchor: str
     link: Link
     family: Link
     width: str
@@ -196,6 +197,7 @@ class Overview:
     known: list[Card]
     skipped: list[Card]
     networks: list[Network]
+    others: int
     missing: list[str]
     facts: list[tuple[str, str]]
     environment: list[tuple[str, str]]

@@ -192,6 +192,23 @@ def test_a_family_test_is_on_the_family_s_page_and_linked_from_its_networks(rend
     assert "No property was tested on this network alone." in doms["subjects/fc5-pdigits-w16-s0.html"].text
 
 
+def test_of_many_networks_only_those_with_tests_of_their_own_get_a_page(
+    tmp_path: Path, record: dict[str, Any], save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netprops.pages._PAGES", 1)
+    monkeypatch.setattr(figures, "draw", lambda *_: "<svg/>")
+    doms = pages(report.render(save(record), tmp_path / "out").parent)
+    assert "subjects/fc5-pdigits-w256-s0.html" in doms
+    assert "subjects/fc5-pdigits-w16-s0.html" not in doms
+    assert "network-fc5-pdigits-w16-s0" in doms["families/fc5-pdigits.html"].ids()
+    assert "more networks are listed on the pages of their families" in doms["index.html"].text
+    for name, dom in doms.items():
+        for address in dom.addresses():
+            path = address.partition("#")[0]
+            target = (tmp_path / "out" / name).parent / path if path else tmp_path / "out" / name
+            assert target.exists(), f"{name}: {address}"
+
+
 def test_the_same_record_gives_the_same_bytes_and_draws_nothing_again(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: dict[str, Any], save: Save
 ) -> None:

@@ -50,6 +50,11 @@ def test_narrow_networks_do_not_span_a_wide_one(family, by, gaps, matched, over_
         "the interval is over seeds and held-out rows.",
         levels={"no gap": 0.0},
     )
+    sizes = {w: len(family.concatenations(w, by)[0].members) for w in trained}
+    verdict.note(
+        f"Networks side by side, {COUNTED[by]}: "
+        f"{', '.join(f'{size} at α = {w / family.widths[-1]:g}' for w, size in sizes.items())}."
+    )
     narrowest = min(w for w in matched(family, verdict) if w in trained)
     verdict.note(f"The gap at each α: {', '.join(f'{one.name[9:]}: {one}' for one in trained.values())}.")
     verdict.expect(trained[narrowest], at_least=0.0, source=FINDING_1)

@@ -12,10 +12,10 @@ from netprops.data.signals import ADDED, signal_vectors
 from netprops.measurement import Curve, Measurement
 from netprops.measures.signals import signals_of
 from netprops.replicates import mean_curve
-from netprops.statistics import paired_difference, share_interval
+from netprops.statistics import mean_interval, paired_difference, share_interval
 
 FINDING = "Duzgun et al. 2024, empirical finding 4.1 and Fig. 5"
-LEARNT = 0.85
+LEARNT = 0.9
 """Correlation of an active neuron with a signal above which it is learnt: before training, the best of 1,500
 neurons in 16 dimensions reaches 0.82."""
 
@@ -55,13 +55,7 @@ def test_a_wide_network_learns_all_signals(family, verdict):
     )
     verdict.note(f"Test errors of the wide networks: {[round(one.error('test'), 3) for one in wide]}.")
     verdict.expect(
-        Measurement.exact(
-            "correlation with the least known signal",
-            min(least),
-            n=len(wide),
-            n_of="networks",
-            how="smallest over the wide networks, of the best of each one's active neurons",
-        ),
+        mean_interval(least, name="correlation with the least known signal", n_of="seeds"),
         at_least=LEARNT,
         source=FINDING,
     )

@@ -27,6 +27,14 @@ SAMPLINGS = 3
 MEASURES = ("robustness", "compressible", "similarity")
 
 
+def compressible_noise(rows, units, rng):
+    """Return the share of components that as many units of noise do not need, or the most that it can be."""
+    try:
+        return 1 - compressibility(rng.standard_normal((rows, units), dtype=np.float32)).value
+    except UndeterminedError:  # noise needs more components than half of the rows
+        return 1 - rows / (2 * units)
+
+
 def look(subject):
     """Return every measure of every layer of a network, (L,) arrays, and the ablation of all at once."""
     scale = subject.spec.family.scale
@@ -37,7 +45,7 @@ def look(subject):
         places = np.linspace(0, len(layers) - 1, LAYERS[scale]).round().astype(int)
         layers = tuple(layers[place] for place in places)
         inputs = inputs[: max(50, len(inputs) // 5)]
-    found = {name: [] for name in (*MEASURES, "robustness error", "similar share")}
+    found = {name: [] for name in (*MEASURES, "robustness error", "similar share", "noise")}
     rng = subject.rng("robustness")
     for layer in layers:
         under = area(ablate(subject.network, inputs, layer, rng=rng, **known))
@@ -51,6 +59,7 @@ def look(subject):
         needed = [compressibility(one).value for one in alive] or [0.0]
         similar = [similarity(one) for one in alive]
         found["compressible"].append(1 - np.mean(needed))
+        found["noise"].append(compressible_noise(*samplings[0].shape, subject.rng("noise")))
         found["similarity"].append(np.mean([one.value for one in similar] or [0.0]))
         found["similar share"].append(np.mean([one.details["share"] for one in similar] or [0.0]))
     curve = ablate(subject.network, inputs, layers, rng=rng, **known)
@@ -100,7 +109,7 @@ def looked():
     def measured(subject):
         key = (subject.id, subject.epoch)
         if key not in known:
-            known[key] = subject.kept("robustness-and-redundancy-3", lambda: look(subject))
+            known[key] = subject.kept("robustness-and-redundancy-5", lambda: look(subject))
         return known[key]
 
     return measured

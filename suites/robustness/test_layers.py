@@ -19,8 +19,8 @@ LONGER = "Robustness and/or redundancy emerge, Fig. C3: measures stay when train
 def test_trends_are_those_of_most_layers(family, looked, over_widths, drawn, verdict):
     """Robustness or redundancy grows in most layers by themselves, not in the mean alone.
 
-    For every layer, the most certain of the three slopes counts, corrected for there being three. What would count against
-    the claim: growth in less than half of the layers.
+    For every layer, the most certain of the three slopes counts, corrected for there being three. What would
+    count against the claim: growth in less than half of the layers.
     """
     family.across()
     layers = len(looked(family.subjects()[0])["robustness"])

@@ -1,12 +1,12 @@
 """Architectures: a registry by name; every network says where its last hidden representation is.
 
-Words: the *width factor* is what a family varies (units of a hidden layer for ``fc5``, n of WRN28-n for
-``wrn28``, channels of the first convolution for ``densenet40``, c of ResNet50×c for ``resnet50``, α for
-``vgg16``, ``resnet18`` and ``transformer``, channels of the last convolution for ``smallcnn``, f for
-``alexnetsmall``, ``inceptionv3``, ``mlp1`` and ``resnet56``); the
-*features* are the last hidden representation, N samples × W units; the *readout* is the linear layer that
-turns them into outputs. Importing this package imports no torch; :func:`build` imports the
-file of the architecture that it builds.
+Words: the *width factor* is what a family varies (units of a hidden layer for ``fc5`` and ``mlp``, n of
+WRN28-n for ``wrn28``, channels of the first convolution for ``densenet40`` and ``resnet18ln``, c of
+ResNet50×c for ``resnet50``, α for ``vgg16``, ``resnet18`` and ``transformer``, units of the stream for
+``tokentransformer``, channels of the last convolution for ``smallcnn``, f for ``alexnetsmall``,
+``inceptionv3``, ``mlp1`` and ``resnet56``); the *features* are the last hidden representation, N samples × W
+units; the *readout* is the linear layer that turns them into outputs. Importing this package imports no
+torch; :func:`build` imports the file of the architecture that it builds.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ _HOMES = {
     "densenet40": "netprops.models.densenet40",
     "fc5": "netprops.models.fc5",
     "inceptionv3": "netprops.models.inceptionv3",
+    "mlp": "netprops.models.mlp",
     "mlp1": "netprops.models.mlp1",
     "resnet18": "netprops.models.resnet18",
+    "resnet18ln": "netprops.models.resnet18ln",
     "resnet50": "netprops.models.resnet50",
     "resnet56": "netprops.models.resnet56",
     "signals": "netprops.models.signals",
     "smallcnn": "netprops.models.smallcnn",
+    "tokentransformer": "netprops.models.tokentransformer",
     "transformer": "netprops.models.transformer",
     "vgg16": "netprops.models.vgg16",
     "wrn28": "netprops.models.wrn28",
@@ -94,7 +97,7 @@ def build(name: str, *, width: float, inputs: tuple[int, ...], outputs: int, **k
     Args:
         name: One of :func:`names`.
         width: The width factor, as the architecture counts it; positive.
-        inputs: Shape of one sample: (d,) or (C, H, W) in pixels.
+        inputs: Shape of one sample: (d,), (C, H, W) in pixels, or (T,) tokens.
         outputs: Number of outputs: classes, or 1 for labels -1 and 1.
         kwargs: Further arguments of the architecture.
 

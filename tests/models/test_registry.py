@@ -17,12 +17,15 @@ def test_names_are_sorted_and_import_no_torch():
         "densenet40",
         "fc5",
         "inceptionv3",
+        "mlp",
         "mlp1",
         "resnet18",
+        "resnet18ln",
         "resnet50",
         "resnet56",
         "signals",
         "smallcnn",
+        "tokentransformer",
         "transformer",
         "vgg16",
         "wrn28",
@@ -168,6 +171,8 @@ EACH = [
     ("resnet56", 0.25, (1, 8, 8)),
     ("inceptionv3", 1 / 16, (1, 75, 75)),
     ("mlp1", 0.25, (10,)),
+    ("mlp", 8, (10,)),
+    ("resnet18ln", 4, (1, 8, 8)),
 ]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from netprops import plan
 from netprops.cache import Cache
 from netprops.declaration import Spec
-from netprops.subject import weights_file
+from netprops.subject import LOSSES_FILE, weights_file
 from netprops.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def initialised(spec: Spec, dataset: Dataset) -> nn.Module:
     """Return the network as its seed draws it: on the CPU, so that all devices start from the same."""
     import torch
 
-    from netprops.training.run import stream_seed
+    from netprops.training.randomness import stream_seed
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(spec.seed, "init"))
@@ -139,6 +139,7 @@ def _described(
 
     from netprops.training.loop import TRAINING_VERSION
 
+    readout = network.get_submodule(str(network.readout_layer))
     return {
         "id": order.spec.id,
         "family": order.spec.family.id,
@@ -146,6 +147,7 @@ def _described(
         "parameters": known.parameters,
         "features_layer": network.features_layer,
         "readout_layer": network.readout_layer,
+        "readout_scale": float(getattr(readout, "scale", 1.0)),
         "feature_width": known.feature_width,
         "snapshots": sorted(trained.snapshots),
         "history": [asdict(epoch) for epoch in trained.history],
@@ -170,7 +172,7 @@ def _described(
 
 
 def _writer(trained: Trained, epochs: int) -> Callable[[Path], None]:
-    """Return what writes the weights of every snapshot below a folder."""
+    """Return what writes the weights of every snapshot, and the step losses, below a folder."""
     import safetensors.torch
 
     def write(folder: Path) -> None:
@@ -178,6 +180,8 @@ def _writer(trained: Trained, epochs: int) -> Callable[[Path], None]:
             path = folder / weights_file(epoch, epochs)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(safetensors.torch.save(weights))
+        if trained.step_losses is not None:
+            (folder / LOSSES_FILE).write_bytes(safetensors.torch.save({"losses": trained.step_losses}))
 
     return write
 

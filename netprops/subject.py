@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netprops.content import nearest
+from netprops.data.dataset import NOT_ASKED
 from netprops.declaration import Spec
 from netprops.entry import Entry
 from netprops.errors import MeasurementError, UsageError
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("netprops")
 
 SplitName = Literal["train", "test"]
+LOSSES_FILE = "losses.safetensors"
+"""The file of the step losses in an entry, where they are kept."""
+
 _BLOCK = 8192
 _CAPTURE_BATCH = 512
 
@@ -71,11 +75,17 @@ def error_share(logits: NDArray[Any], labels: NDArray[Any]) -> float:
 
     Args:
         logits: (N, C).
-        labels: (N,) classes, or -1 and 1 where C is 1.
+        labels: (N,) classes, and -100 for samples that are left out; or -1 and 1 or targets where C is 1.
+
+    Raises:
+        MeasurementError: If every sample is left out.
     """
     if logits.shape[1] == 1:
         return float(np.mean(labels * logits[:, 0] <= 0))
-    return float(np.mean(logits.argmax(axis=1) != labels))
+    asked = labels != NOT_ASKED
+    if not asked.any():
+        raise MeasurementError("no sample has a label that is asked for, expected at least one")
+    return float(np.mean((logits.argmax(axis=1) != labels)[asked]))
 
 
 def generator(id: str, purpose: str) -> np.random.Generator:
@@ -182,9 +192,13 @@ class Subject:
 
     @cached_property
     def readout(self) -> Readout:
-        """The last layer's weight and bias, read without building the network."""
+        """The last layer's weight and bias, read without building the network.
+
+        A factor that the network multiplies its features by before they are read (µP) is part of the weight.
+        """
         name, weights = self.entry.manifest["readout_layer"], self._weights()
-        weight = weights[f"{name}.weight"].float().numpy()
+        scale = np.float32(self.entry.manifest.get("readout_scale", 1.0))
+        weight = weights[f"{name}.weight"].float().numpy() * scale
         bias = weights.get(f"{name}.bias")
         return Readout(weight, np.zeros(len(weight), np.float32) if bias is None else bias.float().numpy())
 
@@ -224,17 +238,42 @@ class Subject:
         return logits_of(self.features(split), self.readout)
 
     def labels(self, split: SplitName) -> NDArray[Any]:
-        """Return the labels (N,) of a split: int64 classes, or float32 -1 and 1."""
-        return self._split(split).labels.numpy()  # type: ignore[no-any-return]
+        """Return the labels (N,) of a split: int64 classes, float32 -1 and 1, or float32 targets.
+
+        Of sequences they are those of the last position, which is also what features and logits are of; -100
+        where it is not asked for.
+        """
+        labels = self._split(split).labels.numpy()
+        return labels if labels.ndim == 1 else labels[:, -1]  # type: ignore[no-any-return]
 
     def error(self, split: SplitName) -> float:
-        """Return the share of a split that is answered wrongly; a single output of exactly 0 is wrong."""
+        """Return the share of a split that is answered wrongly; a single output of exactly 0 is wrong.
+
+        Of sequences it is that of the last position, unlike the errors of the history, which are of all.
+        """
         return error_share(self.logits(split), self.labels(split))
 
     @cached_property
     def history(self) -> list[Epoch]:
         """One line for each epoch of the training."""
         return [Epoch(**line) for line in self.entry.manifest["history"]]
+
+    @cached_property
+    def step_losses(self) -> NDArray[np.float32]:
+        """(steps,) float32, the loss of every step of the whole training.
+
+        Raises:
+            UsageError: If it was not kept, for networks that do not see the same data.
+            DamagedEntryError: If the file is damaged.
+        """
+        import safetensors.numpy
+
+        if LOSSES_FILE not in self.entry.manifest["files"]:
+            raise UsageError(
+                f"{self.id} keeps no losses of its steps; a recipe that is online or has the order 'shared' "
+                "keeps them"
+            )
+        return safetensors.numpy.load(self.entry.read(LOSSES_FILE))["losses"]
 
     @property
     def snapshots(self) -> tuple[int, ...]:

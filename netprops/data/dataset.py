@@ -1,9 +1,11 @@
 """A data set in memory: two parts, how its inputs are prepared, and a digest of every bit of it.
 
 Words: N samples; *images* are (N, C, H, W) uint8, *vectors* (N, d) float32, *token states* (N, T, d) float32
-or float16; *labels* are classes 0 … C-1 (int64) or the parity -1 and +1 (float32); to *prepare* images is to
-bring each channel to mean 0 and variance 1 over the training part; the *view* is the centre of an image that
-a network is given where it is not the whole.
+or float16, *sequences* (N, T) integer tokens; *labels* are classes 0 … C-1 (int64), the parity -1 and +1
+(float32), the real *targets* of a regression (float32), or for sequences the classes (N, T) of the positions
+that are *asked* for, and -100 elsewhere; to *prepare* images is to bring each channel to mean 0 and variance
+1 over the training part; the *view* is the centre of an image that a network is given where it is not the
+whole.
 """
 
 from __future__ import annotations
@@ -23,6 +25,11 @@ from netprops.errors import DamagedDataError, UsageError
 if TYPE_CHECKING:
     import torch
 
+    from netprops.data.stream import Stream
+
+NOT_ASKED = -100
+"""The label of a position that no network is asked for; torch's cross-entropy leaves it out, too."""
+
 _BLOCK = 2**21  # pixels at a time: their histogram needs 8 bytes each
 
 
@@ -31,8 +38,9 @@ class Split:
     """One part of a data set.
 
     Args:
-        inputs: (N, C, H, W) uint8 images, (N, d) float32 vectors, or (N, T, d) token states.
-        labels: (N,) int64 classes, or (N,) float32 of -1 and +1.
+        inputs: (N, C, H, W) uint8 images, (N, d) float32 vectors, (N, T, d) token states, or (N, T) integer
+            tokens.
+        labels: (N,) int64 classes, (N,) float32 of -1 and +1 or targets, or (N, T) int64 classes and -100.
     """
 
     inputs: torch.Tensor
@@ -60,15 +68,19 @@ class Dataset:
 
     Args:
         name: Name in the registry, and which part of it, where it is one.
-        train: What networks are trained on.
+        train: What networks are trained on; with a stream its first chunk.
         test: What they are judged on.
-        task: ``"classification"``, or ``"parity"`` with labels -1 and +1 and one output.
-        classes: Names of the classes, in the order of the labels; for parity those of -1 and +1.
+        task: ``"classification"``; ``"parity"`` with labels -1 and +1 and one output; ``"regression"`` with
+            real targets and one output; or ``"tokens"``, a class at every position of a sequence that is
+            asked for.
+        classes: Names of the classes, in the order of the labels; for parity those of -1 and +1, for a
+            regression none.
         mean: Mean of each channel over the training part, in units of 0 … 1 for the full range of uint8; None
             for vectors and token states.
         std: Standard deviation of each channel, likewise; 1 for a channel that is constant.
         view: Side in pixels of the view; None for whole images. A training may cut other squares of this side
             out of the whole images (``Augmentation.resized_crop``).
+        stream: Where an online recipe has its samples from, a chunk an epoch; None where samples repeat.
 
     Raises:
         DamagedDataError: If the parts do not fit each other or the labels do not fit the classes.
@@ -77,37 +89,85 @@ class Dataset:
     name: str
     train: Split
     test: Split
-    task: Literal["classification", "parity"]
+    task: Literal["classification", "parity", "regression", "tokens"]
     classes: tuple[str, ...]
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     view: int | None = None
+    stream: Stream | None = None
 
     def __post_init__(self) -> None:
+        self.check(self.train, "the train part")
+        self.check(self.test, "the test part")
+        if self.stream is not None and self.stream.size != len(self.train):
+            raise DamagedDataError(
+                f"{self.name}: the train part has {len(self.train)} samples, expected the first chunk of the "
+                f"stream, which has {self.stream.size}"
+            )
+
+    def check(self, split: Split, where: str) -> None:
+        """Refuse samples that cannot be a part of this data set.
+
+        Args:
+            split: The samples.
+            where: What an error calls them.
+
+        Raises:
+            DamagedDataError: If they do not fit the train part, or their labels do not fit the task.
+        """
         stored = self.train.inputs.shape[1:]
-        for part in ("train", "test"):
-            split: Split = getattr(self, part)
-            if len(split.inputs) != len(split.labels):
+        if len(split.inputs) != len(split.labels):
+            raise DamagedDataError(
+                f"{self.name}: {where} has {len(split.inputs)} inputs and {len(split.labels)} labels"
+            )
+        if split.inputs.shape[1:] != stored:
+            raise DamagedDataError(
+                f"{self.name}: samples of {where} have shape {tuple(split.inputs.shape[1:])}, those of the "
+                f"train part {tuple(stored)}"
+            )
+        labels = split.labels.numpy()
+        if self.task == "regression":
+            if labels.dtype.kind != "f" or labels.ndim != 1 or not np.isfinite(labels).all():
                 raise DamagedDataError(
-                    f"{self.name}: the {part} part has {len(split.inputs)} inputs and {len(split.labels)} "
-                    "labels"
+                    f"{self.name}: targets of {where} are {labels.dtype} of shape {labels.shape}, expected "
+                    "one finite real number a sample"
                 )
-            if split.inputs.shape[1:] != stored:
-                raise DamagedDataError(
-                    f"{self.name}: samples of the {part} part have shape {tuple(split.inputs.shape[1:])}, "
-                    f"those of the train part {tuple(stored)}"
-                )
-            known = np.array([-1, 1]) if self.task == "parity" else np.arange(len(self.classes))
-            found = np.unique(split.labels.numpy())
-            if not np.isin(found, known).all():
-                raise DamagedDataError(
-                    f"{self.name}: the {part} part has labels {found.tolist()}, expected only "
-                    f"{known.tolist()}"
-                )
+            return
+        known = np.array([-1, 1]) if self.task == "parity" else np.arange(len(self.classes))
+        if self.task == "tokens":
+            self._check_sequences(split, where)
+            labels = labels[labels != NOT_ASKED]
+        found = np.unique(labels)
+        if not np.isin(found, known).all():
+            raise DamagedDataError(
+                f"{self.name}: {where} has labels {found.tolist()}, expected only {known.tolist()}"
+            )
+
+    def _check_sequences(self, split: Split, where: str) -> None:
+        """Refuse sequences of which no loss can be taken: the mean over no position is no number."""
+        inputs, labels = split.inputs, split.labels
+        if inputs.is_floating_point() or inputs.dim() != 2 or labels.shape != inputs.shape:
+            raise DamagedDataError(
+                f"{self.name}: {where} has {inputs.dtype} inputs of shape {tuple(inputs.shape)} and labels "
+                f"of shape {tuple(labels.shape)}, expected whole numbers and one label for each"
+            )
+        silent = (labels == NOT_ASKED).all(dim=1)
+        if bool(silent.any()):
+            raise DamagedDataError(
+                f"{self.name}: sequence {int(silent.nonzero()[0])} of {where} has no position that is asked "
+                "for, expected at least one"
+            )
 
     @classmethod
     def of_images(
-        cls, name: str, train: Split, test: Split, *, classes: tuple[str, ...], view: int | None = None
+        cls,
+        name: str,
+        train: Split,
+        test: Split,
+        *,
+        classes: tuple[str, ...],
+        view: int | None = None,
+        stream: Stream | None = None,
     ) -> Dataset:
         """Return a classification of images; mean and standard deviation come from its training part."""
         mean, std = channel_statistics(train.inputs.numpy())
@@ -120,22 +180,26 @@ class Dataset:
             mean=mean,
             std=std,
             view=view,
+            stream=stream,
         )
 
     @property
     def outputs(self) -> int:
-        """Number of outputs that a network for it needs: one a class, or one real number for parity."""
-        return 1 if self.task == "parity" else len(self.classes)
+        """Number of outputs that a network for it needs: one a class, or one for parity and regression.
+
+        For sequences it is their number at each position.
+        """
+        return 1 if self.task in ("parity", "regression") else len(self.classes)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of a sample as networks get it: (C, H, W), the view's if there is one, (d,) or (T, d)."""
+        """Shape of a sample as networks get it: (C, H, W) of the view or whole, (d,), (T, d) or (T,)."""
         shape = tuple(self.train.inputs.shape[1:])
         return shape if self.view is None else (shape[0], self.view, self.view)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over both parts, classes, task, normalisation and view, but not the name.
+        """SHA-256 over both parts, classes, task, normalisation, view and stream, but not the name.
 
         Of a part it holds types, shapes and bytes.
         """
@@ -149,6 +213,7 @@ class Dataset:
                     "mean": self.mean,
                     "std": self.std,
                     **({} if self.view is None else {"view": self.view}),
+                    **({} if self.stream is None else {"stream": self.stream.digest}),
                 }
             )
         )
@@ -162,7 +227,7 @@ class Dataset:
             partition: Number of the partition; another one divides the samples anew.
 
         Returns:
-            A data set with the same test part, prepared as this one.
+            A data set with the same test part, prepared as this one, and without a stream.
 
         Raises:
             UsageError: If there is no such part, or it has fewer samples than there are classes.
@@ -172,7 +237,7 @@ class Dataset:
         size = len(self.train) // of if of > 0 else 0
         if not 0 <= index < of or partition < 0:
             raise UsageError(f"{self.name} has no part {index} of {of} in partition {partition}")
-        if size < len(self.classes):
+        if size < max(1, len(self.classes)):
             raise UsageError(
                 f"{self.name}: each of {of} parts has {size} of the {len(self.train)} training samples, "
                 f"expected at least one a class ({len(self.classes)})"
@@ -180,17 +245,19 @@ class Dataset:
         order = np.random.default_rng(partition).permutation(len(self.train))
         rows = torch.from_numpy(np.sort(order[index * size : (index + 1) * size]))
         train = Split(self.train.inputs[rows], self.train.labels[rows])
-        return replace(self, name=f"{self.name} part {index + 1} of {of}, partition {partition}", train=train)
+        name = f"{self.name} part {index + 1} of {of}, partition {partition}"
+        return replace(self, name=name, train=train, stream=None)
 
     def prepare(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return what a network is given for raw inputs.
 
         Args:
-            inputs: (B, ...) images, vectors or token states of this data set, on any device.
+            inputs: (B, ...) images, vectors, token states or tokens of this data set, on any device.
 
         Returns:
             float32 on the device of ``inputs``: images normalised channel by channel, and their view alone
-            where they are larger than it; vectors and token states as they are.
+            where they are larger than it; everything else as it is. Tokens are whole numbers in float32,
+            exact below 2^24.
         """
         values = self._viewed(inputs).float()
         if self.mean is None or self.std is None:

@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from netprops.data.dataset import NOT_ASKED
 from netprops.training.recipe import Recipe
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over all parameters, with one decay for weights, biases and norms alike.
 
+    Parameters with base shapes (:mod:`netprops.models.parameterization`) learn in groups, each with its own
+    share of lr and decay. Its ``scale`` is that of the lr: at a step with learning rate lr, a group's is lr ·
+    scale.
+
     Args:
-        parameters: What is trained.
+        parameters: What is trained; with base shapes all or none of them.
         recipe: Optimizer, momentum and decay; the lr is set at every step from :func:`learning_rate`.
 
     Returns:
         torch's fused implementation, one kernel for all parameters: an Adam step of FC5-512 takes a third
         of the time that a loop over parameters takes.
+
+    Raises:
+        UsageError: If the parameters have base shapes, and the optimizer is not ``"sgd"``, ``"adam"`` or
+            ``"adamw"``.
     """
-    parameters = [parameter for parameter in parameters if parameter.requires_grad]
+    parameters = _grouped([parameter for parameter in parameters if parameter.requires_grad], recipe)
     if recipe.optimizer == "normalized-sgd":
         return NormalizedSGD(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "sgd":
@@ -50,6 +60,15 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
         )
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _grouped(parameters: list[nn.Parameter], recipe: Recipe) -> list[Any]:
+    """Return what an optimizer is given: the parameters, or groups of those with base shapes."""
+    if not any(hasattr(one, name) for one in parameters for name in ("infshape", "fan_in_ratio")):
+        return parameters
+    from netprops.models.parameterization import groups
+
+    return groups(parameters, optimizer=recipe.optimizer, lr=recipe.lr, weight_decay=recipe.weight_decay)
 
 
 class NormalizedSGD(torch.optim.Optimizer):
@@ -106,18 +125,25 @@ def loss_of(outputs: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
     """Return the mean loss of a batch.
 
     Args:
-        outputs: (B, C) logits, or (B, 1) real outputs.
-        labels: (B,) int64 classes, or (B,) float labels -1 and 1 where C is 1.
+        outputs: (B, C) logits, (B, T, C) logits at the T positions of sequences, or (B, 1) real outputs.
+        labels: (B,) int64 classes; (B, T) int64 classes, and -100 where nothing is asked; or, where C is 1,
+            (B,) float labels -1 and 1 or targets.
         recipe: Which loss, and the label smoothing of the cross-entropy.
 
     Returns:
-        () tensor: cross-entropy, 1/2 max(0, 1 - y f)^2 (Doimo et al. 2022, section 2), or log(1 + exp(-y f)).
+        () tensor: cross-entropy, 1/2 max(0, 1 - y f)^2 (Doimo et al. 2022, section 2), log(1 + exp(-y f)), or
+        1/2 (y - f)^2; of sequences the mean over all positions that are asked for.
     """
     if recipe.loss == "squared-hinge":
         return (1.0 - labels * outputs.squeeze(1)).clamp(min=0.0).square().mean() * 0.5
     if recipe.loss == "logistic":
         return functional.softplus(-labels * outputs.squeeze(1)).mean()
-    return functional.cross_entropy(outputs, labels, label_smoothing=recipe.label_smoothing)
+    if recipe.loss == "squared":
+        return (labels - outputs.squeeze(1)).square().mean() * 0.5
+    outputs, labels = outputs.flatten(0, -2), labels.flatten()
+    return functional.cross_entropy(
+        outputs, labels, label_smoothing=recipe.label_smoothing, ignore_index=NOT_ASKED
+    )
 
 
 def wrong(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -125,11 +151,12 @@ def wrong(outputs: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         outputs: (..., B, C) logits, or (..., B, 1) real outputs whose sign is the answer.
-        labels: (..., B) int64 classes, or labels -1 and 1 where there is one output.
+        labels: (..., B) int64 classes, and -100 where nothing is asked; or labels -1 and 1 or targets where
+            there is one output.
 
     Returns:
-        (...) int64 tensor; an output of exactly 0 is wrong.
+        (...) int64 tensor; an output of exactly 0 is wrong. Of sequences (B, T, C) it is the number in each.
     """
     if outputs.shape[-1] == 1:
         return (labels * outputs.squeeze(-1) <= 0).sum(dim=-1)
-    return (outputs.argmax(dim=-1) != labels).sum(dim=-1)
+    return ((outputs.argmax(dim=-1) != labels) & (labels != NOT_ASKED)).sum(dim=-1)

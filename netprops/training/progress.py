@@ -14,8 +14,10 @@ class Epoch:
 
     Args:
         epoch: Number of the epoch, from 1.
-        loss: Mean training loss over its samples.
+        loss: Mean training loss over its samples; of sequences over all positions that are asked for.
         train_error: Share of its samples answered wrongly while training: augmented, by the moving weights.
+            Of sequences all errors are shares of the positions that are asked for; of a regression, shares of
+            the samples whose sign is wrong.
         test_error: Share of the test set answered wrongly after it; None where it was not evaluated.
         lr: Learning rate of its last step.
         seconds: Time of its steps, without evaluation.

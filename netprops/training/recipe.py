@@ -28,12 +28,16 @@ class Augmentation(Frozen):
         resized_crop: Side in pixels of a random resized crop: a box of 8% to 100% of the area and of aspect
             3/4 to 4/3 at a random place, resized to a square of this side before anything else; 0 for none.
             Test images are whole, or their centre, as the data set has it (``Dataset.view``).
+        policy: ``"imagenet"`` for AutoAugment with the policy that was found for ImageNet: two operations
+            an image, after the resized crop and before everything else; it takes images of one or three
+            channels, one by one, and so is slow.
     """
 
     crop: int = Field(default=0, ge=0)
     flip: bool = False
     padding: Literal["reflect", "zeros"] = "reflect"
     resized_crop: int = Field(default=0, ge=0)
+    policy: Literal["none", "imagenet"] = "none"
 
     @model_validator(mode="after")
     def _consistent(self) -> Augmentation:
@@ -46,7 +50,7 @@ class Recipe(Frozen):
     """How a network is trained.
 
     Args:
-        epochs: Passes over the training set.
+        epochs: Passes over the training set; chunks of its stream where the recipe is ``online``.
         batch: Samples a step; the last, smaller batch of an epoch is dropped where ``drop_last`` is set.
         optimizer: ``"sgd"`` (with momentum) or ``"adam"`` (decay enters the gradient in both) or
             ``"adamw"`` (decoupled decay), ``"rmsprop"`` (decay in the gradient, the lr outside of the
@@ -64,7 +68,8 @@ class Recipe(Frozen):
         gamma: Factor of each drop.
         warmup: Epochs of linear warm-up from 0.
         loss: ``"cross-entropy"`` over classes; for labels -1 and 1 ``"squared-hinge"``,
-            1/2 max(0, 1 - y f)^2, or ``"logistic"``, log(1 + exp(-y f)), which is binary cross-entropy.
+            1/2 max(0, 1 - y f)^2, or ``"logistic"``, log(1 + exp(-y f)), which is binary cross-entropy; for
+            real targets ``"squared"``, 1/2 (y - f)^2.
         label_smoothing: Share of the target spread over all classes; cross-entropy only.
         augmentation: Random transformations of the training images.
         precision: ``"float32"``, ``"float64"``, or ``"bf16"`` (autocast on CUDA; float32 on a CPU).
@@ -80,6 +85,12 @@ class Recipe(Frozen):
         patience: Early stopping: the training ends where the error on the held-out samples has not fallen
             for so many epochs, or at the last epoch; the first epoch with the smallest one gives the final
             weights, and the history ends with it. 0 to train all epochs and keep the last.
+        online: Whether every epoch is the next chunk of the data set's stream, in the stream's own order, so
+            that no sample is seen twice; else the training set, which of a stream is the first chunk, is
+            shuffled and repeated.
+        order: ``"seed"``: order and augmentation follow from the network's seed; ``"shared"``: they are the
+            same for all seeds, which then differ in initialisation (and dropout) alone. Networks of all
+            widths see the same either way.
     """
 
     epochs: int = Field(ge=1)
@@ -95,7 +106,7 @@ class Recipe(Frozen):
     milestones: tuple[int, ...] = ()
     gamma: float = Field(default=0.1, gt=0)
     warmup: int = Field(default=0, ge=0)
-    loss: Literal["cross-entropy", "squared-hinge", "logistic"] = "cross-entropy"
+    loss: Literal["cross-entropy", "squared-hinge", "logistic", "squared"] = "cross-entropy"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
     precision: Literal["float32", "float64", "bf16"] = "float32"
@@ -104,6 +115,8 @@ class Recipe(Frozen):
     accumulate: int = Field(default=1, ge=1)
     validation: float = Field(default=0.0, ge=0, lt=1)
     patience: int = Field(default=0, ge=0)
+    online: bool = False
+    order: Literal["seed", "shared"] = "seed"
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -120,6 +133,8 @@ class Recipe(Frozen):
             raise ValueError(f"alpha and eps belong to rmsprop; the optimizer here is {self.optimizer}")
         if self.patience and not self.validation:
             raise ValueError("patience needs samples that are held out: set validation, too")
+        if self.online and self.validation:
+            raise ValueError("an online recipe holds no samples out: its test error says how it generalises")
         if self.batch % self.accumulate:
             raise ValueError(f"a batch of {self.batch} has no {self.accumulate} equal micro-batches")
         return self
@@ -128,15 +143,28 @@ class Recipe(Frozen):
     def alone(self) -> str | None:
         """What of it a network needs a training of its own for, or None if several can train as one stack."""
         augmentation = self.augmentation
-        if augmentation.crop or augmentation.flip or augmentation.resized_crop:
+        changes = augmentation.crop, augmentation.flip, augmentation.resized_crop
+        if any(changes) or augmentation.policy != "none":
             return "augmentation"
         if self.accumulate > 1:
             return "accumulation"
         if self.validation:
             return "samples that are held out"
+        if self.online:
+            return "a stream"
+        if self.loss == "squared":
+            return "the squared loss"
         if self.optimizer == "normalized-sgd":
             return "steps of a fixed length"
         return "bf16" if self.precision == "bf16" else None
+
+    @property
+    def same_data(self) -> bool:
+        """Whether networks of all seeds see the same samples in the same order, augmented in the same way.
+
+        The loss of each of their steps is kept, for it can be compared.
+        """
+        return self.online or self.order == "shared"
 
     def changed(self, **changes: Any) -> Recipe:
         """Return the recipe with some fields replaced, validated anew."""

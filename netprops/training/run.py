@@ -6,39 +6,28 @@ Words: as in ``loop.py``; the *facts* of a state are its position, history, snap
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from netprops import durable
 from netprops.errors import DamagedEntryError, TrainingError
 from netprops.training import checkpoint
 from netprops.training.pacing import Pacer, Position
 from netprops.training.progress import Epoch
+from netprops.training.randomness import global_state, set_global_state, stream_seed
 
 log = logging.getLogger("netprops")
 
-
-def stream_seed(seed: int, purpose: str) -> int:
-    """Return the seed of one stream of random numbers of a training.
-
-    Args:
-        seed: The network's seed.
-        purpose: ``"init"``, ``"order"``, ``"augmentation"`` or ``"dropout"``.
-
-    Returns:
-        56 bits: the same for every width, independent for every purpose.
-    """
-    return int.from_bytes(hashlib.sha256(f"{purpose}:{seed}".encode()).digest()[:7], "little")
+_SAME_DATA = 0  # the seed of order and augmentation where they are the same for all networks
 
 
 class Run:
@@ -54,6 +43,8 @@ class Run:
         device: Where it is trained.
         folder: Where states are saved; None for nowhere.
         what: Names and values of what must not differ between a saved state and this training.
+        same_data: As ``Recipe.same_data``: order and augmentation are the same for all seeds, and the loss of
+            every step is kept.
     """
 
     def __init__(
@@ -65,12 +56,14 @@ class Run:
         device: torch.device,
         folder: Path | None,
         what: dict[str, Any],
+        same_data: bool = False,
     ) -> None:
         self._network, self._optimizer = network, optimizer
         self._device, self._folder, self._what = device, folder, what
-        self._seeds, self.members = seeds, len(seeds)
-        self._shuffling = [torch.Generator().manual_seed(stream_seed(seed, "order")) for seed in seeds]
-        self.augmenting = torch.Generator(device).manual_seed(stream_seed(seeds[0], "augmentation"))
+        self._seeds, self.members, self._same_data = seeds, len(seeds), same_data
+        drawn = [_SAME_DATA] * len(seeds) if same_data else seeds
+        self._shuffling = [torch.Generator().manual_seed(stream_seed(seed, "order")) for seed in drawn]
+        self.augmenting = torch.Generator(device).manual_seed(stream_seed(drawn[0], "augmentation"))
         self.epoch, self.step, self.seconds = 0, 0, 0.0
         self.order = torch.empty(0, dtype=torch.int64)
         self.losses = torch.empty(0)
@@ -79,10 +72,20 @@ class Run:
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self._best: dict[str, Tensor] = {}
         self._digests: dict[int, str] = {}
+        self._earlier_losses = torch.empty(0, *([self.members] if self.members > 1 else []))
 
-    def shuffle(self, samples: int, steps: int) -> None:
-        """Draw the order of an epoch, (N,) int64 on the device, and set its sums to zero."""
-        drawn = [torch.randperm(samples, generator=generator) for generator in self._shuffling]
+    def arrange(self, samples: int, steps: int, *, shuffled: bool) -> None:
+        """Draw the order of an epoch, (N,) int64 on the device, and set its sums to zero.
+
+        Args:
+            samples: N.
+            steps: Steps of the epoch.
+            shuffled: Whether the order is a random one; samples of a stream come as they are.
+        """
+        if shuffled:
+            drawn = [torch.randperm(samples, generator=generator) for generator in self._shuffling]
+        else:
+            drawn = [torch.arange(samples)] * self.members
         self.order = (drawn[0] if self.members == 1 else torch.stack(drawn, dim=1)).to(self._device)
         self.losses = torch.zeros(steps, *self.order.shape[1:], device=self._device)
         self.wrong = torch.zeros(self.order.shape[1:], dtype=torch.int64, device=self._device)
@@ -94,12 +97,23 @@ class Run:
         lr: float,
         test_errors: Sequence[float] | None,
         validation_error: float | None = None,
+        weights: Tensor | None = None,
     ) -> None:
-        """Write an epoch's line of the history, one for each member, and move on to the next."""
-        seen = min(len(self.order), batch * len(self.losses))
-        sizes = torch.full((len(self.losses), 1), batch, dtype=torch.float64)
-        sizes[-1] = seen - batch * (len(self.losses) - 1)
-        losses = (self.losses.cpu().double().reshape(len(sizes), -1) * sizes).sum(dim=0) / seen
+        """Write an epoch's line of the history, one for each member, and move on to the next.
+
+        Args:
+            batch: Samples a step.
+            lr: Learning rate of the last step.
+            test_errors: Of each member, where they were evaluated.
+            validation_error: Likewise.
+            weights: (N,) how many labels each sample asks for; None for one each.
+        """
+        steps = len(self.losses)
+        asked = torch.ones(len(self.order)) if weights is None else weights[self.order].cpu()
+        asked = asked[: batch * steps].double()
+        sizes = functional.pad(asked, (0, batch * steps - len(asked))).reshape(steps, batch).sum(dim=1)
+        seen = float(sizes.sum())
+        losses = (self.losses.cpu().double().reshape(steps, -1) * sizes[:, None]).sum(dim=0) / seen
         wrong = self.wrong.reshape(-1).tolist()
         for member in range(self.members):
             self.history.append(
@@ -113,7 +127,14 @@ class Run:
                     validation_error=validation_error,
                 )
             )
+        if self._same_data:
+            self._earlier_losses = torch.cat([self._earlier_losses, self.losses.cpu()])
         self.epoch, self.step = self.epoch + 1, 0
+
+    @property
+    def step_losses(self) -> Tensor | None:
+        """(steps,) or (steps, m) float32 losses of all steps of the finished epochs; None if not kept."""
+        return self._earlier_losses if self._same_data else None
 
     @property
     def best_epoch(self) -> int:
@@ -249,14 +270,14 @@ class Run:
         return {
             **{name: generator.get_state() for name, generator in orders},
             "augmentation": self.augmenting.get_state(),
-            "dropout": _global_state(self._device),
+            "dropout": global_state(self._device),
         }
 
     def _set_generators(self, states: dict[str, Tensor]) -> None:
         for name, generator in zip(self._order_names(), self._shuffling, strict=True):
             generator.set_state(states[name])
         self.augmenting.set_state(states["augmentation"])
-        _set_global_state(states["dropout"], self._device)
+        set_global_state(states["dropout"], self._device)
 
     def _order_names(self) -> list[str]:
         return ["order", *(f"order {member}" for member in range(1, self.members))]
@@ -276,6 +297,7 @@ class Run:
             "epoch/losses": self.losses,
             "epoch/wrong": self.wrong,
         }
+        tensors |= {"earlier/losses": self._earlier_losses} if self._same_data else {}
         facts = {
             "what": self._what,
             "epoch": self.epoch,
@@ -305,6 +327,8 @@ class Run:
         self.order = parts["epoch"]["order"].to(self._device)
         self.losses = parts["epoch"]["losses"].to(self._device)
         self.wrong = parts["epoch"]["wrong"].to(self._device)
+        if self._same_data:
+            self._earlier_losses = parts["earlier"]["losses"]
         self.epoch, self.step = int(found.facts["epoch"]), int(found.facts["step"])
         self.seconds = float(found.facts["seconds"])
         self.history = [Epoch(**line) for line in found.facts["history"]]
@@ -327,44 +351,3 @@ class Run:
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-@contextmanager
-def dropout_stream(seed: int, device: torch.device) -> Iterator[None]:
-    """Give torch's global generator, the only one that dropout can draw from, a stream of its own.
-
-    Args:
-        seed: The network's seed.
-        device: Whose global generator is lent; its state comes back afterwards.
-    """
-    before = _global_state(device)
-    _global_seed(stream_seed(seed, "dropout"), device)
-    try:
-        yield
-    finally:
-        _set_global_state(before, device)
-
-
-def _global_state(device: torch.device) -> Tensor:
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.mps.get_rng_state() if device.type == "mps" else torch.get_rng_state()
-
-
-def _set_global_state(state: Tensor, device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    elif device.type == "mps":
-        torch.mps.set_rng_state(state)
-    else:
-        torch.set_rng_state(state)
-
-
-def _global_seed(seed: int, device: torch.device) -> None:
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
-    else:
-        torch.default_generator.manual_seed(seed)

@@ -19,8 +19,9 @@ from netprops.training.dense import DenseStack
 from netprops.training.device import reproducible, resident
 from netprops.training.optimizers import build_optimizer, wrong
 from netprops.training.progress import Progress
+from netprops.training.randomness import dropout_stream
 from netprops.training.recipe import Recipe
-from netprops.training.run import Run, dropout_stream
+from netprops.training.run import Run
 
 if TYPE_CHECKING:
     from netprops.data import Dataset, Split
@@ -95,6 +96,7 @@ def train_together(
             "stacked version": STACKED_VERSION,
             **loop.decisive(recipe, device),
         },
+        same_data=recipe.same_data,
     )
 
     def learn(rows: Tensor) -> None:
@@ -125,7 +127,8 @@ def train_together(
         loop.check_weights(ours[recipe.epochs], recipe, run.called(label, member))
         network.to(device=device, dtype=dtype).eval().load_state_dict(ours[recipe.epochs])
         lines = run.history[member :: len(networks)]
-        trained.append(loop.Trained(lines, ours, sum(line.seconds for line in lines)))
+        losses = None if run.step_losses is None else run.step_losses[:, member].contiguous()
+        trained.append(loop.Trained(lines, ours, sum(line.seconds for line in lines), losses))
     return trained
 
 
@@ -137,6 +140,10 @@ def _check(datasets: Sequence[Dataset], recipe: Recipe) -> None:
     if alone is not None:
         raise UsageError(f"networks cannot train together with {alone}; train them one by one")
     one = datasets[0]
+    if one.task == "tokens":
+        raise UsageError(
+            f"networks cannot train together on the sequences of {one.name}; train them one by one"
+        )
     for other in datasets[1:]:
         if len(other.train) != len(one.train):
             raise UsageError(

@@ -27,8 +27,9 @@ def held_out(dataset: Dataset, share: float) -> tuple[Dataset, Split]:
         share: Of its training samples that are held out, in (0, 1).
 
     Returns:
-        The data set with the other training samples alone, prepared as the whole; and the samples that are
-        held out, the nearest whole number to the share. Both keep the order that the samples had.
+        The data set with the other training samples alone, prepared as the whole and without a stream; and
+        the samples that are held out, the nearest whole number to the share. Both keep the order that the
+        samples had.
 
     Raises:
         TrainingError: If one of both has no sample.
@@ -45,4 +46,4 @@ def held_out(dataset: Dataset, share: float) -> tuple[Dataset, Split]:
         type(dataset.train)(dataset.train.inputs[rows], dataset.train.labels[rows])
         for rows in (torch.from_numpy(np.sort(part)) for part in (order[count:], order[:count]))
     )
-    return replace(dataset, train=kept), held
+    return replace(dataset, train=kept, stream=None), held

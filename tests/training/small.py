@@ -57,6 +57,7 @@ class Dataset:
     digest: str = "0" * 64
     task: str = "classification"
     classes: tuple[str, ...] = ("a", "b", "c")
+    stream: object = None
 
     def prepare(self, inputs: Tensor) -> Tensor:
         return inputs
@@ -66,7 +67,12 @@ def clouds(n: int = 100, test: int = 30, outputs: int = 3) -> Dataset:
     generator = torch.Generator().manual_seed(7)
     inputs = torch.randn(n + test, 6, generator=generator)
     labels = inputs[:, :3].argmax(dim=1) if outputs > 1 else torch.sign(inputs[:, 0] + inputs[:, 1])
-    return Dataset(Split(inputs[:n], labels[:n]), Split(inputs[n:], labels[n:]), outputs=outputs)
+    return Dataset(
+        Split(inputs[:n], labels[:n]),
+        Split(inputs[n:], labels[n:]),
+        outputs=outputs,
+        task="classification" if outputs > 1 else "parity",
+    )
 
 
 class Network(nn.Module):

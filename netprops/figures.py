@@ -1,8 +1,7 @@
-"""Figures of a record as SVG files: one visual language, drawn from data alone.
+"""Figures of a record as SVG and PDF files: one visual language, drawn from data alone.
 
-Words: a *figure* is the dict that a record holds (title, scales, curves, marks); *marks* are its vertical
-lines, horizontal levels and shaded bands; a *width* is a number of units, and the same width has the same
-colour in every figure of every report.
+Words: a *figure* is the dict that a record holds; its *kind* is ``"curves"``, ``"images"`` or ``"bars"``; a
+*page* is what matplotlib draws it on.
 
 A figure is one SVG file with two looks. Opened plainly it is light; opened as ``name.svg#dark`` it is dark,
 because its style sheet applies to the root element only while that is the target of the address. An ``img``
@@ -14,67 +13,23 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
-import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from netprops import bars, charts, images
+from netprops.looks import RC, SIZE, TYPE
 from netprops.measurement import Curve
-from netprops.svg import INK, compact, shortened
-from netprops.ticks import number, ticks
+from netprops.svg import compact, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLE = 1
+STYLE = 2
 """Counted up whenever the drawing changes, so that figures of an earlier style are drawn again."""
-
-SIZE = (400.0, 260.0)
-"""Width and height in SVG user units; at 375 px of screen the 11-unit type is still 9 px high."""
-
-TYPE = 11.0
-LETTER = 0.56 * TYPE  # mean advance of a letter of DejaVu Sans, for space that is set aside
-
-MUTED, GRID = "#57606a", "#dfe3e8"
-# Okabe and Ito's palette (Wong 2011, Nature Methods 8, 441) without yellow: too pale for a line on white.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES: tuple[Any, ...] = (
-    "solid",
-    (0, (6, 2)),
-    (0, (2, 1.5)),
-    (0, (6, 2, 1.5, 2)),
-    (0, (9, 2)),
-    (0, (1, 1)),
-    (0, (4, 3)),
-)
-
-RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "netprops",
-    "text.parse_math": False,
-    "font.family": "DejaVu Sans",
-    "font.size": TYPE,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": MUTED,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "axes.linewidth": 0.8,
-    "axes.unicode_minus": True,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "path.simplify": True,
-    "path.simplify_threshold": 0.2,
-}
-
-_WIDTH = re.compile(r"\b(?:W|width) ?= ?(\d+)\b")
 
 
 def digest(figure: Mapping[str, Any], alternative: str) -> str:
@@ -83,57 +38,26 @@ def digest(figure: Mapping[str, Any], alternative: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def width_of(curve: Curve) -> int | None:
-    """Return the width that a curve belongs to, by its details or by ``W = 512`` in its name."""
-    stated = curve.details.get("width")
-    if isinstance(stated, int | float) and stated >= 1:
-        return int(stated)
-    found = _WIDTH.search(curve.name)
-    return int(found.group(1)) if found and int(found.group(1)) else None
+def kind(figure: Mapping[str, Any]) -> str:
+    """Return the kind of a figure; records of the first versions have curves alone and do not say so."""
+    return str(figure.get("kind", "curves"))
 
 
-def looks(curves: Sequence[Curve]) -> list[int]:
-    """Return each curve's place in the palette.
-
-    Width decides where there is one, by octave, so that a width keeps its colour from figure to figure; the
-    other curves take what is left in order.
-    """
-    chosen: dict[int, int] = {}
-    for i, curve in enumerate(curves):
-        width = width_of(curve)
-        if width is not None:
-            place = round(math.log2(width)) % len(PALETTE)
-            free = [p for p in range(len(PALETTE)) if p not in chosen.values()]
-            same = [chosen[j] for j in chosen if width_of(curves[j]) == width]
-            chosen[i] = same[0] if same else place if place in free or not free else free[0]
-    free = [p for p in range(len(PALETTE)) if p not in chosen.values()] or list(range(len(PALETTE)))
-    rest = [i for i in range(len(curves)) if i not in chosen]
-    chosen |= {i: free[k % len(free)] for k, i in enumerate(rest)}
-    return [chosen[i] for i in range(len(curves))]
-
-
-def drawable(values: NDArray[np.float64], scale: str) -> NDArray[np.bool_]:
-    """Return which values an axis can show: all of them, or the positive ones on a log axis."""
-    return values > 0 if scale == "log" else np.ones(values.shape, dtype=bool)
-
-
-def scales(figure: Mapping[str, Any], curves: Sequence[Curve]) -> tuple[str, str]:
-    """Return the scales of both axes; a log axis without one positive point becomes linear."""
-    asked = (str(figure.get("x_scale", "linear")), str(figure.get("y_scale", "linear")))
-    points = (np.concatenate([c.x for c in curves]), np.concatenate([c.y for c in curves]))
-    kept = [
-        "log" if scale == "log" and (p > 0).any() else "linear"
-        for scale, p in zip(asked, points, strict=True)
-    ]
-    return kept[0], kept[1]
+def size(figure: Mapping[str, Any]) -> tuple[float, float]:
+    """Return width and height of a figure in user units."""
+    if kind(figure) == "images":
+        return SIZE[0], images.layout(figure)[0]
+    return (SIZE[0], bars.height(figure)) if kind(figure) == "bars" else SIZE
 
 
 def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
     """Return a figure of a record as the text of an SVG file.
 
     Args:
-        figure: ``title``, ``x_scale``, ``y_scale``, ``curves`` (each as ``Curve.to_json`` gives it) and,
-            where there are any, ``lines`` {label: x}, ``levels`` {label: y}, ``bands`` {label: (x0, x1)}.
+        figure: ``title`` and what its kind needs: ``x_scale``, ``y_scale``, ``curves`` (each as
+            ``Curve.to_json`` gives it) and, where there are any, ``lines`` {label: x}, ``levels`` {label: y},
+            ``bands`` {label: (x0, x1)}; or ``panels``, ``low``, ``high`` and ``value_name``; or ``bars``,
+            ``value_name`` and ``levels``.
         alternative: Text for those who do not see it; becomes the file's ``desc`` element.
 
     Returns:
@@ -142,29 +66,13 @@ def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
     Raises:
         MeasurementError: If a curve is malformed.
     """
-    import matplotlib as mpl
-
-    curves = [Curve.from_json(fields) for fields in figure["curves"]]
-    with mpl.rc_context(RC), warnings.catch_warnings():
-        # Letters that DejaVu Sans lacks are set by the reader's own fonts; only their extent is guessed here.
-        warnings.filterwarnings("ignore", message="Glyph")
-        page, axes = _canvas()
-        axes.set_visible(bool(curves))
-        out = io.StringIO()
-        try:
-            if curves:
-                _axes(axes, figure, curves)
-                for curve, place in zip(curves, looks(curves), strict=True):
-                    _curve(axes, curve, place)
-                _marks(axes, figure, curves)
-                _legend(axes, curves)
-            nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            page.savefig(out, format="svg", transparent=True, metadata=nothing)
-        finally:
-            _clear(axes)
+    out = io.StringIO()
+    with _drawn(figure) as page:
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        page.savefig(out, format="svg", transparent=True, metadata=nothing)
     return compact(
         out.getvalue(),
-        size=SIZE,
+        size=size(figure),
         type_size=TYPE,
         title=str(figure.get("title", "")),
         description=alternative,
@@ -172,9 +80,61 @@ def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
     )
 
 
+def pdf(figure: Mapping[str, Any]) -> bytes:
+    """Return a figure of a record as a PDF file of one page, vector throughout, with its fonts.
+
+    Args:
+        figure: As :func:`draw` takes it.
+
+    Returns:
+        The same bytes for the same figure and matplotlib.
+
+    Raises:
+        MeasurementError: If a curve is malformed.
+    """
+    out = io.BytesIO()
+    with _drawn(figure) as page:
+        said: dict[str, Any] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+        said["Title"] = shortened(str(figure.get("title", "")), 400)
+        page.savefig(out, format="pdf", transparent=True, metadata=said)
+    return out.getvalue()
+
+
+@contextmanager
+def _drawn(figure: Mapping[str, Any]) -> Iterator[Figure]:
+    """Draw a figure on the page; afterwards the page is empty again."""
+    import matplotlib as mpl
+
+    curves = [Curve.from_json(fields) for fields in figure.get("curves", ())]
+    with mpl.rc_context(RC), warnings.catch_warnings():
+        # Letters that DejaVu Sans lacks are set by the reader's own fonts; only their extent is guessed here.
+        warnings.filterwarnings("ignore", message="Glyph")
+        page, axes, sheet = _canvas()
+        width, height = size(figure)
+        page.set_size_inches(width / 72, height / 72)
+        axes.set_visible(kind(figure) == "bars" or bool(curves))
+        sheet.set_visible(kind(figure) == "images")
+        sheet.set_ylim(height, 0)
+        try:
+            if kind(figure) == "images":
+                images.draw(sheet, figure)
+            elif kind(figure) == "bars":
+                bars.draw(axes, figure)
+            elif curves:
+                charts.draw(axes, figure, curves)
+            yield page
+        finally:
+            _clear(axes)
+            _clear(sheet)
+
+
 @cache
-def _canvas() -> tuple[Figure, Axes]:
-    """Return the one page that all figures are drawn on; building axes anew costs more than drawing."""
+def _canvas() -> tuple[Figure, Axes, Axes]:
+    """Return the one page that all figures are drawn on; building axes anew costs more than drawing.
+
+    Returns:
+        The page, axes with scales, and a sheet over the whole page in user units.
+    """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -184,184 +144,18 @@ def _canvas() -> tuple[Figure, Axes]:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0, pad=5)
     axes.set_axisbelow(True)
-    return page, axes
+    sheet = page.add_axes((0, 0, 1, 1))
+    sheet.set_xlim(0, SIZE[0])
+    sheet.set_axis_off()
+    return page, axes, sheet
 
 
 def _clear(axes: Axes) -> None:
-    """Take everything off the page but its axes, so that no figure shows in the next."""
+    """Take everything off axes but themselves, so that no figure shows in the next."""
     for artist in (*axes.lines, *axes.collections, *axes.patches, *axes.texts):
         artist.remove()
     legend = axes.get_legend()
     if legend is not None:
         legend.remove()
     axes.set_xlabel("")
-
-
-def _limits(values: Iterable[float], scale: str) -> tuple[float, float]:
-    """Return the ends of an axis with a margin; a linear axis near zero begins at zero."""
-    kept = [v for v in values if math.isfinite(v) and (scale != "log" or v > 0)]
-    low, high = min(kept), max(kept)
-    if scale == "log":
-        margin = max((high / low) ** 0.05, 1.1)
-        return low / margin, high * margin
-    span = (high - low) or abs(high) or 1.0
-    bottom = 0.0 if 0 <= low < 0.35 * high else low - 0.05 * span
-    return bottom, high + 0.06 * span
-
-
-def _axes(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> None:
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
-    across, up = scales(figure, curves)
-    axes.set_xscale(across)
-    axes.set_yscale(up)
-    xs = [float(x) for c in curves for x in c.x[drawable(c.y, up)]] or [float(x) for c in curves for x in c.x]
-    ys = [float(v) for c in curves for v in (*c.y, *c.high)]
-    smallest = min((v for v in ys if v > 0), default=1.0)
-    # An interval that reaches zero would open a log axis without end: it runs out of the picture instead.
-    ys += [float(v) for c in curves for v in c.low if up != "log" or v > smallest / 10]
-    at = [
-        *(figure.get("lines") or {}).values(),
-        *(x for ends in (figure.get("bands") or {}).values() for x in ends),
-    ]
-    x_low, x_high = _limits([*xs, *map(float, at)], across)
-    if across == "linear" and x_low == 0.0 and min(xs) > 0:
-        x_low = min(xs) - 0.03 * (max(xs) - min(xs) or 1.0)
-    y_low, y_high = _limits([*ys, *map(float, (figure.get("levels") or {}).values())], up)
-    axes.set_xlim(x_low, x_high)
-    axes.set_ylim(y_low, y_high)
-    labels = []
-    for axis, low, high, scale, data in (
-        (axes.xaxis, x_low, x_high, across, xs),
-        (axes.yaxis, y_low, y_high, up, ()),
-    ):
-        positions = ticks(low, high, scale, sorted({x for x in data if scale != "log" or x > 0}))
-        labels.append([number(float(f"{p:.10g}")) for p in positions])
-        axis.set_major_locator(FixedLocator(positions))
-        axis.set_major_formatter(FixedFormatter(labels[-1]))
-        axis.set_minor_locator(NullLocator())
-    axes.grid(visible=True, axis="y", color=GRID, linewidth=0.8)
-    axes.set_xlabel(shortened(curves[0].x_name, 60), labelpad=4)
-    rows, _ = _legend_shape(curves)
-    left = LETTER * max(map(len, labels[1]), default=1) + 14
-    top = 22 + 15.5 * rows
-    axes.set_position(
-        (left / SIZE[0], 40 / SIZE[1], (SIZE[0] - left - 10) / SIZE[0], (SIZE[1] - 40 - top) / SIZE[1])
-    )
-    axes.annotate(
-        shortened(curves[0].y_name, 64),
-        (2, SIZE[1] - 5),
-        xycoords="figure points",
-        va="top",
-        ha="left",
-        annotation_clip=False,
-    )
-
-
-def _curve(axes: Axes, curve: Curve, place: int) -> None:
-    """Draw one curve; ``details["line"] = "dashed"`` makes it thin and dashed: a fit, a floor."""
-    colour, name = PALETTE[place], shortened(curve.name, 44)
-    shown = drawable(curve.y, axes.get_yscale()) & drawable(curve.x, axes.get_xscale())
-    x, y, low, high = curve.x[shown], curve.y[shown], curve.low[shown], curve.high[shown]
-    many, drawn = len(x) > 32, curve.details.get("line") == "dashed"
-    low = np.maximum(low, axes.get_ylim()[0] / 10) if axes.get_yscale() == "log" else low
-    axes.plot(
-        x,
-        y,
-        color=colour,
-        marker="" if many or drawn else MARKERS[place],
-        label=name if name[:1] != "_" else f"\u200b{name}",  # matplotlib hides names that begin so
-        linestyle=DASHES[1] if drawn else DASHES[place] if many else "solid",
-        linewidth=1.2 if drawn else 1.6,
-        markeredgewidth=0,
-    )
-    if (high > low).any():
-        if len(x) > 1:
-            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        else:
-            axes.vlines(x, low, high, color=colour, linewidth=1.6)
-
-
-def _marks(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> None:
-    """Draw lines, levels and bands with their names beside them."""
-    across, up = axes.get_xaxis_transform(), axes.get_yaxis_transform()
-    middle = axes.transAxes.inverted()
-    marks = [
-        (label if re.search(r"\d", label) else f"{label} = {number(float(x))}", float(x), float(x))
-        for label, x in (figure.get("lines") or {}).items()
-    ]
-    marks += [(label, float(a), float(b)) for label, (a, b) in (figure.get("bands") or {}).items()]
-    for row, (label, start, end) in enumerate(marks):
-        if axes.get_xscale() == "log" and min(start, end) <= 0:
-            continue
-        on_right = middle.transform(axes.transData.transform((start, axes.get_ylim()[1])))[0] > 0.65
-        if start == end:
-            axes.axvline(start, color=MUTED, linewidth=1.1, linestyle=DASHES[2])
-        else:
-            axes.axvspan(start, end, color=MUTED, alpha=0.12, linewidth=0)
-        edge, away = ("top", -3 - 14 * row) if start == end else ("bottom", 4)
-        axes.annotate(
-            shortened(label, 36),
-            (end if on_right else start, 1.0 if edge == "top" else 0.0),
-            xycoords=across,
-            color=MUTED,
-            xytext=(-4 if on_right else 4, away),
-            textcoords="offset points",
-            ha="right" if on_right else "left",
-            va=edge,
-        )
-    for label, y in (figure.get("levels") or {}).items():
-        if axes.get_yscale() != "log" or float(y) > 0:
-            axes.axhline(float(y), color=MUTED, linewidth=1.1, linestyle=DASHES[3])
-            side = _emptier_side(axes, curves, float(y))
-            axes.annotate(
-                shortened(label, 48),
-                (side, float(y)),
-                xycoords=up,
-                color=MUTED,
-                xytext=(-2 if side else 4, 3),
-                textcoords="offset points",
-                ha="right" if side else "left",
-                va="bottom",
-            )
-
-
-def _emptier_side(axes: Axes, curves: Sequence[Curve], y: float) -> float:
-    """Return 0 or 1: the end of the axes at which a level's name meets fewer points of the curves."""
-    transform, nearness = axes.transData + axes.transAxes.inverted(), [0.0, 0.0]
-    level = transform.transform((axes.get_xlim()[0], y))[1]
-    for curve in curves:
-        shown = drawable(curve.y, axes.get_yscale()) & drawable(curve.x, axes.get_xscale())
-        for across, up in transform.transform(np.column_stack([curve.x[shown], curve.y[shown]])):
-            above = up - level
-            nearness[int(across > 0.5)] += 1 if -0.02 < above < 0.12 else 0
-    return 0.0 if nearness[0] < nearness[1] else 1.0
-
-
-def _legend_shape(curves: Sequence[Curve]) -> tuple[int, int]:
-    """Return rows and columns of the legend; a single curve needs none."""
-    if len(curves) < 2:
-        return 0, 0
-    longest = max(len(shortened(c.name, 44)) for c in curves)
-    columns = max(1, min(len(curves), int((SIZE[0] - 20) / (LETTER * longest + 42))))
-    return -(-len(curves) // columns), columns
-
-
-def _legend(axes: Axes, curves: Sequence[Curve]) -> None:
-    from matplotlib.transforms import IdentityTransform
-
-    _, columns = _legend_shape(curves)
-    if columns:
-        axes.legend(
-            loc="upper left",
-            bbox_to_anchor=(0, SIZE[1] - 17),
-            bbox_transform=IdentityTransform(),
-            ncols=columns,
-            frameon=False,
-            borderaxespad=0,
-            borderpad=0.15,
-            handlelength=2.2,
-            handletextpad=0.5,
-            columnspacing=1.4,
-            labelspacing=0.25,
-        )
+    axes.grid(visible=False)

@@ -13,15 +13,38 @@ if TYPE_CHECKING:
     from netprops.records import Record
 
 FORMATS = ("text", "json", "markdown")
+REPORT = """Draw the report of a recorded run, from the record alone. The formats:
+
+  html         a folder of pages, figures (SVG) and their numbers (CSV), without a script; opens from disk
+               (-o DIR, usually the record's folder)
+  single       one HTML file with everything in it, to send by mail
+               (-o FILE.html, usually report.html in the record's folder)
+  markdown     verdicts as a table, such as a job's summary shows; printed
+  pdf-figures  a folder with every figure as a PDF file, for papers and slides
+               (-o DIR, usually pdf-figures in the record's folder)
+
+  netprops report reports/latest/run.json --format single -o for-alice.html
+  netprops report reports/latest/run.json --baseline main --format html -o public/"""
 
 
 def add(commands: Any) -> None:
     """Add both commands to a parser's subparsers."""
-    report = commands.add_parser("report", help="draw the report of a recorded run", allow_abbrev=False)
+    report = commands.add_parser(
+        "report",
+        help="draw the report of a recorded run: pages, one file, Markdown or figures for a paper",
+        allow_abbrev=False,
+        description=REPORT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     report.add_argument("record", type=Path, metavar="RUN.JSON", help="run.json, or run.jsonl of a cut run")
-    report.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: the record's folder")
     report.add_argument(
-        "--format", choices=("html", "markdown"), default="html", help="markdown is printed (default: html)"
+        "-o", "--output", type=Path, metavar="PATH", help="where to write; see above for what is usual"
+    )
+    report.add_argument(
+        "--format",
+        choices=("html", "markdown", "single", "pdf-figures"),
+        default="html",
+        help="default: html",
     )
     report.add_argument("--baseline", metavar="FILE_OR_NAME", help="a record to compare it with")
     report.add_argument("--history", type=Path, metavar="DIR", help="a history of runs to show beside it")
@@ -91,8 +114,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from netprops import kept, records
-    from netprops.report import render
+    from netprops import kept, records, report
 
     comparison = None
     past: list[Record] = []
@@ -108,6 +130,14 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.history is not None:
         past, problems = kept.history(arguments.history)
         print(*problems, sep="\n", end="\n" if problems else "")
-    out = arguments.output or arguments.record.parent
-    print(render(arguments.record, out, comparison=comparison, past=past))
+    beside = arguments.record.parent
+    write, usual = {
+        "html": (report.render, beside),
+        "single": (report.render_single, beside / "report.html"),
+        "pdf-figures": (report.render_pdf_figures, beside / "pdf-figures"),
+    }[arguments.format]
+    out = arguments.output or usual
+    if arguments.format == "single" and out.is_dir():
+        out /= "report.html"
+    print(write(arguments.record, out, comparison=comparison, past=past))
     return 0

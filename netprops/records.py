@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from netprops import durable
 from netprops.errors import UsageError
+from netprops.figure_records import AnyFigure, Part
+from netprops.figure_records import MeasurementRecord as MeasurementRecord
 from netprops.verdict import Outcome, rejections
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -24,49 +26,6 @@ TIMES = ("started", "seconds", "created", "age")
 TestOutcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "XFAIL", "XPASS", "ERROR", "SKIPPED"]
 OUTCOMES: tuple[TestOutcome, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "XFAIL", "XPASS", "ERROR", "SKIPPED")
 RED: tuple[TestOutcome, ...] = ("FAIL", "XPASS", "ERROR")
-
-_Detail = float | int | str | bool | None
-
-
-class Part(BaseModel):
-    """A part of a record: unknown names are refused, so that a typing error cannot lose a value."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class MeasurementRecord(Part):
-    """A :class:`netprops.measurement.Measurement` in JSON; an infinite ``df`` is null."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    standard_error: float
-    df: float | None
-    confidence: float
-    n: int
-    n_of: str
-    unit: str
-    how: str
-    definition: str
-    details: dict[str, _Detail] = {}
-
-
-class CurveRecord(Part):
-    """A :class:`netprops.measurement.Curve` in JSON, without its replicates."""
-
-    name: str
-    x: list[float]
-    y: list[float]
-    low: list[float]
-    high: list[float]
-    x_name: str
-    y_name: str
-    n: int
-    n_of: str
-    how: str
-    definition: str
-    details: dict[str, _Detail] = {}
 
 
 class BoundRecord(Part):
@@ -91,20 +50,6 @@ class ExpectationRecord(Part):
     promoted: bool = False
 
 
-class FigureRecord(Part):
-    """The data of one figure: curves with vertical lines, horizontal levels and shaded ranges of x."""
-
-    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    title: str
-    caption: str
-    x_scale: Literal["log", "linear"]
-    y_scale: Literal["log", "linear"]
-    curves: list[CurveRecord]
-    lines: dict[str, float] = {}
-    levels: dict[str, float] = {}
-    bands: dict[str, tuple[float, float]] = {}
-
-
 class TestRecord(Part):
     """What one property test found about one network or one family."""
 
@@ -123,7 +68,7 @@ class TestRecord(Part):
     xfail: str = Field(default="", description="why the test is expected to fail here; empty if it is not")
     seconds: float
     expectations: list[ExpectationRecord] = []
-    figures: list[FigureRecord] = []
+    figures: list[AnyFigure] = []
     notes: list[str] = []
     reproduce: str
 

@@ -12,11 +12,11 @@ later, on another machine. Every page works under ``Content-Security-Policy: def
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netprops import captions, figures, records
+from netprops import figures, listings, records, single
 from netprops.content import content
 from netprops.durable import temporary_beside
 from netprops.pages import Reader
@@ -54,17 +54,83 @@ def render(
     Raises:
         UsageError: If there is no such record.
     """
-    record = _readable(records.read(run_json))
-    report = Reader(record, comparison, [_readable(one) for one in past]).report()
-    written = _pages(report, out)
+    report = _report(run_json, comparison, past)
+    written = set()
+    for address, page in _pages(report):
+        _write(out / address, page)
+        written.add(out / address)
     for one in report.pictures():
         written |= _figure(one, out / "figures")
     style = out / "style.css"
-    _write(style, (content("reports") / "style.css").read_text(encoding="utf-8"))
+    _write(style, _stylesheet())
     names = sorted(path.relative_to(out).as_posix() for path in written | {style})
     _remove_former(out, set(names))
     _write(out / MANIFEST, "".join(f"{name}\n" for name in names))
     return out / "index.html"
+
+
+def render_single(
+    run_json: Path, file: Path, *, comparison: Comparison | None = None, past: Sequence[records.Record] = ()
+) -> Path:
+    """Write the report of a record as one HTML file that needs nothing beside it.
+
+    Args:
+        run_json: As for :func:`render`.
+        file: The file; its folder is made where it is missing.
+        comparison: As for :func:`render`.
+        past: As for :func:`render`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: If there is no such record.
+    """
+    report = _report(run_json, comparison, past)
+    style = single.stylesheet(_stylesheet())
+    pictures = list(report.pictures())
+    drawings = {one.stem: figures.draw(one.data) for one in pictures}
+    tables = {one.stem: listings.as_csv(one.data) for one in pictures}
+    page = (
+        _templates()
+        .get_template("single.html.j2")
+        .render(
+            report=report,
+            policy=single.policy(style),
+            stylesheet=style,
+            sheets=single.sheets(_pages(report), drawings, tables),
+        )
+    )
+    _write(file, page)
+    return file
+
+
+def render_pdf_figures(
+    run_json: Path, out: Path, *, comparison: Comparison | None = None, past: Sequence[records.Record] = ()
+) -> Path:
+    """Write every figure of a report as a PDF file, for papers and slides.
+
+    Args:
+        run_json: As for :func:`render`.
+        out: The folder; made where it is missing. Other files in it are left alone.
+        comparison: As for :func:`render`.
+        past: As for :func:`render`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: If there is no such record.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for one in _report(run_json, comparison, past).pictures():
+        _write(out / f"{one.stem}.pdf", figures.pdf(one.data))
+    return out
+
+
+def _report(run_json: Path, comparison: Comparison | None, past: Sequence[records.Record]) -> Report:
+    record = _readable(records.read(run_json))
+    return Reader(record, comparison, [_readable(one) for one in past]).report()
 
 
 def _readable(record: records.Record) -> records.Record:
@@ -80,25 +146,24 @@ def _readable(record: records.Record) -> records.Record:
     return records.Record.model_validate(cleaned(record.model_dump()))
 
 
-def _pages(report: Report, out: Path) -> set[Path]:
+def _pages(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield the address of every page, relative to the report's folder, and its HTML."""
     templates = _templates()
-    written = {out / "index.html"}
-    _write(out / "index.html", templates.get_template("index.html.j2").render(report=report, root=""))
-    for page in report.pages:
-        path = out / page.href
-        template = templates.get_template(f"{page.kind}.html.j2")
-        _write(path, template.render(report=report, page=page, root="../"))
-        written.add(path)
+    yield "index.html", templates.get_template("index.html.j2").render(report=report, root="")
     for suite in report.suites:
-        path = out / suite.href
-        _write(path, templates.get_template("suite.html.j2").render(report=report, suite=suite, root="../"))
-        written.add(path)
+        page = templates.get_template("suite.html.j2").render(report=report, suite=suite, root="../")
+        yield suite.href, page
+    for one in report.pages:
+        template = templates.get_template(f"{one.kind}.html.j2")
+        yield one.href, template.render(report=report, page=one, root="../")
     for aside in report.asides:
-        path = out / aside.href
         template = templates.get_template(f"{aside.kind}.html.j2")
-        _write(path, _NOT_TEXT.sub("\ufffd", template.render(report=report, aside=aside, root="")))
-        written.add(path)
-    return written
+        text = template.render(report=report, aside=aside, root="")
+        yield aside.href, _NOT_TEXT.sub("\ufffd", text)
+
+
+def _stylesheet() -> str:
+    return (content("reports") / "style.css").read_text(encoding="utf-8")
 
 
 def _templates() -> Environment:
@@ -121,15 +186,15 @@ def _figure(picture: Picture, folder: Path) -> set[Path]:
     there = drawn.read_text(encoding="utf-8", errors="replace") if drawn.is_file() else ""
     if mark not in there[:1000] or not there.endswith("</svg>\n"):
         _write(drawn, figures.draw(picture.data, picture.alternative))
-    _write(data, captions.as_csv(picture.data))
+    _write(data, listings.as_csv(picture.data))
     return {drawn, data}
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str | bytes) -> None:
     """Replace a file wholly or not at all; without fsync, since a report can be rendered again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary_beside(path)
-    part.write_text(text, encoding="utf-8", newline="\n")
+    part.write_bytes(text if isinstance(text, bytes) else text.encode())
     part.replace(path)
 
 

@@ -14,15 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from netprops import captions
-from netprops.figures import SIZE
+from netprops import captions, figures
+from netprops.listings import Listing, listing
 from netprops.records import BoundRecord, ExpectationRecord, MeasurementRecord
 
 if TYPE_CHECKING:
     from netprops.asides import Aside
-
-ROWS = 24
-"""Most points of a curve that a page lists; the CSV file beside the figure has all of them."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +73,9 @@ class Picture:
     caption: str
     alternative: str
     data: dict[str, Any]
-    rows: list[tuple[str, str, str, str]]
-    left_out: int
-    width: int = int(SIZE[0])
-    height: int = int(SIZE[1])
+    numbers: Listing
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -361,31 +357,40 @@ def expectation(record: ExpectationRecord) -> Expectation:
 
 def picture(stem: str, figure: Mapping[str, Any], findings: Sequence[str] = ()) -> Picture:
     """Return one figure with its caption, text alternative and numbers."""
-    origins = dict.fromkeys(f"{c['how']}, n = {c['n']} {c['n_of']}" for c in figure["curves"] if c["n"] > 1)
     hidden = captions.hidden(figure)
-    parts = [sentence(figure["caption"].strip())]
-    if origins:
-        parts.append(sentence("; ".join(origins)))
+    parts = [sentence(figure["caption"].strip()), *(sentence(one) for one in _origins(figure))]
     if hidden:
         one = hidden == 1
         parts.append(
             f"{hidden} {'point lies' if one else 'points lie'} at or below zero, where a logarithmic axis "
             f"cannot show {'it' if one else 'them'}; the table has {'it' if one else 'them'}."
         )
-    rows = [
-        (name, f"{x:.6g}", f"{y:.6g}", "–" if low is None or high is None else f"[{low:.6g}, {high:.6g}]")
-        for name, x, y, low, high in captions.rows(figure, ROWS)
-    ]
-    total = sum(len(c["x"]) for c in figure["curves"])
+    width, height = figures.size(figure)
     return Picture(
         stem=stem,
         title=figure["title"],
         caption=" ".join(filter(None, parts)),
-        rows=rows,
+        numbers=listing(figure),
         alternative=captions.text_alternative(figure, findings),
         data=dict(figure),
-        left_out=total - len(rows),
+        width=round(width),
+        height=round(height),
     )
+
+
+def _origins(figure: Mapping[str, Any]) -> list[str]:
+    """Return in words how a figure's numbers were found, and from how many of what."""
+    if figures.kind(figure) == "images":
+        cut = [
+            f"{one['label']} has {one['shape'][0]} × {one['shape'][1]} entries, drawn as means over blocks"
+            for one in figure["panels"]
+            if tuple(one["shape"]) != (len(one["rows"]), len(one["rows"][0]))
+        ]
+        return ["; ".join(cut)] if cut else []
+    bars = figures.kind(figure) == "bars"
+    measured = [one["measurement"] for one in figure["bars"]] if bars else figure["curves"]
+    found = dict.fromkeys(f"{m['how']}, n = {m['n']} {m['n_of']}" for m in measured if m["n"] > 1)
+    return ["; ".join(found)] if found else []
 
 
 def count(value: object) -> str:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netprops import captions, figures
+from netprops import captions, figures, listings, looks
 from netprops.errors import MeasurementError
 from netprops.svg import DARK
 from netprops.ticks import number, ticks
@@ -68,7 +68,7 @@ def texts(svg: str) -> list[str]:
 def colours(svg: str) -> list[str]:
     """Return the strokes of the curves in the order of drawing: those within the palette."""
     strokes = [path.get("stroke") for path in ET.fromstring(svg).iter(f"{SVG}path") if path.get("clip-path")]
-    return [stroke for stroke in strokes if stroke in figures.PALETTE]
+    return [stroke for stroke in strokes if stroke in looks.PALETTE]
 
 
 def test_a_figure_shows_its_curves_axes_ticks_and_marks() -> None:
@@ -130,11 +130,11 @@ def test_nothing_needs_inline_style_and_nothing_is_loaded() -> None:
 def test_every_paint_of_the_light_look_has_a_dark_one() -> None:
     widths = [curve(f"W = {w}", width=w) for w in (16, 32, 64, 128, 256, 512, 1024)]
     svg = figures.draw(figure(*widths, lines={"a": 4}, levels={"c": 0.1}, bands={"b": (2, 4)}))
-    paints = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', svg))
-    assert set(figures.PALETTE) <= paints <= set(DARK)
+    paints = set(re.findall(r' (fill|stroke)="(#[0-9a-f]{6})"', svg))
+    assert set(looks.PALETTE) <= {paint for _, paint in paints} <= set(DARK)
     assert ET.fromstring(svg).get("id") == "dark"
-    for paint in paints:
-        assert f'#dark:target [fill="{paint}"]{{fill:{DARK[paint]}}}' in svg.replace("&quot;", '"')
+    for part, paint in paints:
+        assert f'#dark:target [{part}="{paint}"]{{{part}:{DARK[paint]}}}' in svg
 
 
 def test_a_width_has_one_colour_in_every_figure() -> None:
@@ -162,9 +162,9 @@ def test_points_at_or_below_zero_are_left_out_of_a_log_axis_and_said() -> None:
         paths = [
             p
             for p in ET.fromstring(svg).iter(f"{SVG}path")
-            if p.get("stroke") in figures.PALETTE and p.get("clip-path")
+            if p.get("stroke") in looks.PALETTE and p.get("clip-path")
         ]
-        return paths[-1].get("d", "").count("L")
+        return paths[-1].get("d", "").count("l")
 
     assert line(figures.draw(with_zero)) == line(figures.draw(without)) == 1
 
@@ -278,7 +278,7 @@ def test_the_alternative_says_how_a_curve_goes(y: tuple[float, ...], words: str)
 
 def test_the_csv_has_every_number_and_no_formula() -> None:
     many = curve("=cmd()", x=range(1, 101), y=np.linspace(1, 0, 100), spread=0)
-    text = captions.as_csv(figure(many, curve('ok, "quoted"\n# not a comment'), lines={"w*": 8}))
+    text = listings.as_csv(figure(many, curve('ok, "quoted"\n# not a comment'), lines={"w*": 8}))
     comments = [line for line in text.splitlines() if line.startswith("#")]
     table = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     assert len(table) == 104
@@ -295,5 +295,7 @@ def test_the_csv_has_every_number_and_no_formula() -> None:
 
 
 def test_a_long_curve_is_listed_by_evenly_spread_points_with_both_ends() -> None:
-    listed = captions.rows(figure(curve(x=range(1, 101), y=np.linspace(1, 2, 100))), longest=10)
-    assert [row[1] for row in listed] == [1, 12, 23, 34, 45, 56, 67, 78, 89, 100]
+    listed = listings.listing(figure(curve(x=range(1, 101), y=np.linspace(1, 2, 100))), longest=10)
+    assert [float(row[1]) for row in listed.rows] == [1, 12, 23, 34, 45, 56, 67, 78, 89, 100]
+    assert listed.left_out == "every point of a curve"
+    assert listings.listing(figure(curve())).left_out == ""

@@ -17,6 +17,8 @@ from netprops.errors import MissingDataError, NetpropsError, UndeterminedError, 
 from netprops.verdict import Bound, Outcome, Verdict, judge_all, overall
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from netprops.measurement import Curve, Measurement
 
 _Scale = Literal["log", "linear"]
@@ -112,27 +114,157 @@ class Expectations:
         """
         from netprops.measurement import Curve
 
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-            raise UsageError(f"a figure's name is lower-case words joined by hyphens, got {name!r}")
-        if any(figure["name"] == name for figure in self._figures):
-            raise UsageError(f"this test already has a figure {name!r}")
         for scale in (x_scale, y_scale):
             if scale not in ("log", "linear"):
                 raise UsageError(f"figure {name}: a scale is 'log' or 'linear', got {scale!r}")
         shown = [curves] if isinstance(curves, Curve) else list(curves)
-        self._figures.append(
-            {
-                "name": name,
-                "title": title,
-                "caption": caption,
-                "x_scale": x_scale,
-                "y_scale": y_scale,
-                "curves": [curve.to_json() for curve in shown],
-                "lines": dict(lines or {}),
-                "levels": dict(levels or {}),
-                "bands": {label: list(ends) for label, ends in (bands or {}).items()},
-            }
+        self._attach(
+            "curves",
+            name,
+            title,
+            caption,
+            x_scale=x_scale,
+            y_scale=y_scale,
+            curves=[curve.to_json() for curve in shown],
+            lines=dict(lines or {}),
+            levels=dict(levels or {}),
+            bands={label: list(ends) for label, ends in (bands or {}).items()},
         )
+
+    def histogram(
+        self,
+        name: str,
+        samples: Mapping[str, ArrayLike],
+        *,
+        title: str,
+        caption: str,
+        x_name: str,
+        n_of: str = "samples",
+        bins: int = 40,
+        within: tuple[float, float] | None = None,
+        y_scale: _Scale = "linear",
+        lines: Mapping[str, float] | None = None,
+    ) -> None:
+        """Attach the distributions of several sets of samples; the record keeps their densities alone.
+
+        Args:
+            name: As for :meth:`figure`.
+            samples: Label to an array of real numbers, of any shape: preactivations of each width.
+            title: Heading of the figure.
+            caption: What is to be seen in it.
+            x_name: Name and unit of what was sampled.
+            n_of: What the samples are.
+            bins: Number of bins, the same for all labels.
+            within: Range that the bins divide; from the smallest to the largest sample if None.
+            y_scale: ``"log"`` to show the tails, or ``"linear"``.
+            lines: Vertical lines: label to x.
+
+        Raises:
+            UsageError: If the name is taken or malformed, or there are no samples, bins or range.
+            MeasurementError: If a sample is not a finite number.
+        """
+        from netprops.plotdata import histogram
+
+        curves = histogram(samples, bins=bins, within=within, x_name=x_name, n_of=n_of)
+        self.figure(
+            name, curves, title=title, caption=caption, x_scale="linear", y_scale=y_scale, lines=lines
+        )
+
+    def images(
+        self,
+        name: str,
+        panels: Mapping[str, ArrayLike] | Sequence[tuple[str, ArrayLike]],
+        *,
+        title: str,
+        caption: str,
+        value_name: str,
+        row_name: str = "",
+        column_name: str = "",
+        limits: tuple[float, float] | None = None,
+        most: int | None = None,
+    ) -> None:
+        """Attach matrices as images side by side, of one colour scale: kernels, attention maps.
+
+        Args:
+            name: As for :meth:`figure`.
+            panels: Label and (R, C) array of real numbers of 1 to 8 panels, narrow widths first.
+            title: Heading of the figure.
+            caption: What is to be seen in it.
+            value_name: Name and unit of the entries.
+            row_name: What the rows are.
+            column_name: What the columns are.
+            limits: Ends of the colour scale, such as (-1, 1) for correlations; those of the entries if None.
+            most: Largest number of rows and columns that is kept, at most 64; of a larger matrix means over
+                blocks are. If None, 64 of one panel, 32 of each of four.
+
+        Raises:
+            UsageError: If the name is taken or malformed, a label comes twice, or a panel is not a matrix.
+            MeasurementError: If an entry is not a finite number.
+        """
+        from netprops.plotdata import panels as reduced
+
+        given = list(panels.items()) if isinstance(panels, Mapping) else list(panels)
+        if len(dict(given)) != len(given):
+            raise UsageError(f"figure {name}: each panel has a label of its own")
+        kept, (low, high) = reduced(dict(given), most=most, limits=limits)
+        self._attach(
+            "images",
+            name,
+            title,
+            caption,
+            panels=kept,
+            value_name=value_name,
+            row_name=row_name,
+            column_name=column_name,
+            low=low,
+            high=high,
+        )
+
+    def bars(
+        self,
+        name: str,
+        measured: Mapping[str, Measurement],
+        *,
+        title: str,
+        caption: str,
+        value_name: str = "",
+        levels: Mapping[str, float] | None = None,
+    ) -> None:
+        """Attach measurements of several categories as bars from zero, with their intervals.
+
+        Args:
+            name: As for :meth:`figure`.
+            measured: Label to the measurement of each category, in the order of drawing.
+            title: Heading of the figure.
+            caption: What is to be seen in it.
+            value_name: Name and unit of the values; of the first measurement if empty.
+            levels: Values that the bars are held against: label to value.
+
+        Raises:
+            UsageError: If the name is taken or malformed, or there is no bar or one is not a Measurement.
+        """
+        from netprops.measurement import Measurement
+
+        if not measured or not all(isinstance(one, Measurement) for one in measured.values()):
+            raise UsageError(f"figure {name}: bars are one or more labels, each with a Measurement")
+        first = next(iter(measured.values()))
+        self._attach(
+            "bars",
+            name,
+            title,
+            caption,
+            bars=[{"label": label, "measurement": one.to_json()} for label, one in measured.items()],
+            value_name=value_name or f"{first.name}{f' ({first.unit})' if first.unit else ''}",
+            levels=dict(levels or {}),
+        )
+
+    def _attach(self, kind: str, name: str, title: str, caption: str, **data: Any) -> None:
+        """Keep a figure's data under a name that is its own."""
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+            raise UsageError(f"a figure's name is lower-case words joined by hyphens, got {name!r}")
+        if any(figure["name"] == name for figure in self._figures):
+            raise UsageError(f"this test already has a figure {name!r}")
+        self._figures.append({"kind": kind, "name": name, "title": title, "caption": caption, **data})
 
     def note(self, text: str) -> None:
         """Add a sentence to the test's record."""

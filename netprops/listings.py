@@ -1,0 +1,170 @@
+"""The numbers behind a figure, as a table on a page and as a CSV file beside the drawing.
+
+Words: a *listing* has column titles and rows of text; a text that a spreadsheet would take for a formula is
+preceded by an apostrophe in CSV; numbers have six significant digits there, which is what a record's figures
+are read with.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netprops.figures import kind
+from netprops.measurement import Curve, Measurement
+
+Panel = tuple[str, tuple[int, int], NDArray[np.float64]]
+
+ROWS = 16
+"""Most points of a curve that a page lists; the CSV file beside the figure has all of them."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table of a figure's numbers; ``left_out`` says which numbers only the CSV file has, if any."""
+
+    titles: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    left_out: str = ""
+
+
+def curves_of(figure: Mapping[str, Any]) -> list[Curve]:
+    """Return the curves of a record's figure."""
+    return [Curve.from_json(fields) for fields in figure["curves"]]
+
+
+def panels_of(figure: Mapping[str, Any]) -> list[Panel]:
+    """Return label, shape of the matrix and kept values of each panel of a record's figure."""
+    return [
+        (one["label"], (one["shape"][0], one["shape"][1]), np.asarray(one["rows"], dtype=np.float64))
+        for one in figure["panels"]
+    ]
+
+
+def likeness(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
+    """Return the correlation of the entries of two panels; None if they differ in shape or one is constant."""
+    if one.shape != other.shape or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def listing(figure: Mapping[str, Any], longest: int = ROWS) -> Listing:
+    """Return a figure's numbers as a page lists them.
+
+    Args:
+        figure: The figure of a record.
+        longest: Most points of a curve: evenly spread ones, the first and the last among them.
+    """
+    if kind(figure) == "images":
+        return _matrices(figure)
+    if kind(figure) == "bars":
+        return _bars(figure)
+    curves = curves_of(figure)
+    rows: list[tuple[str, ...]] = []
+    for curve in curves:
+        kept = np.unique(np.round(np.linspace(0, len(curve) - 1, min(longest, len(curve)))).astype(int))
+        whole = bool((curve.high > curve.low).any())
+        for i in kept:
+            interval = f"[{curve.low[i]:.6g}, {curve.high[i]:.6g}]" if whole else "–"
+            rows.append((curve.name, f"{curve.x[i]:.6g}", f"{curve.y[i]:.6g}", interval))
+    cut = sum(map(len, curves)) > len(rows)
+    return Listing(("Curve", "x", "y", "interval"), rows, "every point of a curve" if cut else "")
+
+
+def _matrices(figure: Mapping[str, Any]) -> Listing:
+    panels = panels_of(figure)
+    rows = []
+    for label, shape, values in panels:
+        alike = likeness(values, panels[-1][2])
+        rows.append(
+            (
+                label,
+                f"{shape[0]} × {shape[1]}",
+                f"{values.min():.6g} to {values.max():.6g}",
+                f"{values.mean():.6g}",
+                "–" if alike is None else f"{alike:.4g}",
+            )
+        )
+    titles = ("Panel", "size", "range", "mean", f"correlation with {panels[-1][0]}")
+    return Listing(titles, rows, "every cell")
+
+
+def _bars(figure: Mapping[str, Any]) -> Listing:
+    measured = [(one["label"], Measurement.from_json(one["measurement"])) for one in figure["bars"]]
+    rows = [
+        (label, f"{m.value:.6g}", f"[{m.low:.6g}, {m.high:.6g}]" if m.high > m.low else "–", f"{m.n} {m.n_of}")
+        for label, m in measured
+    ]
+    return Listing(("Bar", "value", "interval", "n"), rows)
+
+
+def as_csv(figure: Mapping[str, Any]) -> str:
+    """Return every number of a figure as CSV, its axes and marks in comment lines that begin with ``#``."""
+    comments, titles, rows = {"images": _csv_of_images, "bars": _csv_of_bars}.get(kind(figure), _csv_of_curves)(
+        figure
+    )
+    out = io.StringIO()
+    for label, text in comments:
+        out.write(f"# {_plain(label)}: {_plain(text)}\n")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(titles)
+    for name, *numbers in rows:
+        safe = _plain(str(name))
+        writer.writerow([f"'{safe}" if safe.startswith(tuple("=+-@")) else safe, *map(_digits, numbers)])
+    return out.getvalue()
+
+
+_Table = tuple[list[tuple[str, str]], Sequence[str], Iterable[Sequence[object]]]
+
+
+def _csv_of_curves(figure: Mapping[str, Any]) -> _Table:
+    curves = curves_of(figure)
+    comments = [("x", curves[0].x_name), ("y", curves[0].y_name)] if curves else []
+    comments += [(curve.name, f"{curve.n} {curve.n_of}; {curve.how}") for curve in curves]
+    comments += [(label, f"x = {x!r}") for label, x in figure.get("lines", {}).items()]
+    comments += [(label, f"y = {y!r}") for label, y in figure.get("levels", {}).items()]
+    comments += [(label, f"x from {a!r} to {b!r}") for label, (a, b) in figure.get("bands", {}).items()]
+    rows: list[Sequence[object]] = []
+    for curve in curves:
+        ends = (curve.low, curve.high) if (curve.high > curve.low).any() else ([None] * len(curve),) * 2
+        rows += [(curve.name, *one) for one in zip(curve.x, curve.y, *ends, strict=True)]
+    return comments, ("curve", "x", "y", "low", "high"), rows
+
+
+def _csv_of_images(figure: Mapping[str, Any]) -> _Table:
+    panels = panels_of(figure)
+    comments = [("values", figure["value_name"])]
+    comments += [
+        (part, figure[key]) for part, key in (("rows", "row_name"), ("columns", "column_name")) if figure.get(key)
+    ]
+    comments += [
+        (label, f"{shape[0]} by {shape[1]}, as {values.shape[0]} by {values.shape[1]} means over blocks")
+        for label, shape, values in panels
+        if shape != values.shape
+    ]
+    widest = max(values.shape[1] for _, _, values in panels)
+    rows = [(label, i, *row) for label, _, values in panels for i, row in enumerate(values)]
+    return comments, ("panel", "row", *map(str, range(widest))), rows
+
+
+def _csv_of_bars(figure: Mapping[str, Any]) -> _Table:
+    measured = [(one["label"], Measurement.from_json(one["measurement"])) for one in figure["bars"]]
+    comments = [("value", figure["value_name"])]
+    comments += [(label, f"{m.n} {m.n_of}; {m.how}") for label, m in measured]
+    comments += [(label, f"value = {x!r}") for label, x in (figure.get("levels") or {}).items()]
+    return comments, ("bar", "value", "low", "high"), [(label, m.value, m.low, m.high) for label, m in measured]
+
+
+def _digits(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _plain(text: str) -> str:
+    """Return text on one line, so that it cannot end a comment."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

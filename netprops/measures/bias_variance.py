@@ -239,24 +239,32 @@ def _squared(outputs: Floats, truth: NDArray[np.int64]) -> tuple[Floats, Floats,
 _LOSSES = {"cross-entropy": _cross_entropy, "squared": _squared}
 
 
-def crossed(table: Floats) -> tuple[float, float, float]:
+def crossed(table: Floats, minus: Floats | None = None) -> tuple[float, float, float]:
     """Return mean, standard error and degrees of freedom of (U, N) numbers of units crossed with samples.
 
     The means of units and those of samples both hold the interaction, which therefore counts once less.
     Degrees of freedom are Satterthwaite's.
+
+    Args:
+        table: (U, N).
+        minus: (V, N) numbers of other, independent units on the same samples, whose mean is taken off.
     """
-    units, samples = table.shape
-    mean = float(table.mean())
-    by_unit, by_sample = table.mean(axis=1), table.mean(axis=0)
-    over_units = float(by_unit.var(ddof=1)) / units
-    over_samples = float(by_sample.var(ddof=1)) / samples
-    left = table - by_unit[:, None] - by_sample + mean
-    both = float((left**2).sum()) / ((units - 1) * (samples - 1) * units * samples)
+    tables = [table] if minus is None else [table, minus]
+    over_units = both = spare = 0.0
+    for one in tables:
+        units, samples = one.shape
+        by_unit = one.mean(axis=1)
+        left = one - by_unit[:, None] - one.mean(axis=0) + one.mean()
+        part = float(by_unit.var(ddof=1)) / units
+        over_units += part
+        spare += part**2 / (units - 1)
+        both += float((left**2).sum()) / ((units - 1) * (samples - 1) * units * samples)
+    by_sample = table.mean(axis=0) - (0.0 if minus is None else minus.mean(axis=0))
+    over_samples = float(by_sample.var(ddof=1)) / len(by_sample)
+    spare += over_samples**2 / (len(by_sample) - 1)
     squared = max(over_units + over_samples - both, over_units, over_samples)
-    if not squared:
-        return mean, 0.0, math.inf
-    df = squared**2 / (over_units**2 / (units - 1) + over_samples**2 / (samples - 1))
-    return mean, math.sqrt(squared), df
+    df = squared**2 / spare if spare else math.inf
+    return float(by_sample.mean()), math.sqrt(squared), df
 
 
 def _checked(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.int64]]:

@@ -2,7 +2,8 @@
 
 Words: the *root* is the folder where data lies (``NETPROPS_DATA``, ``--netprops-data-root``); a *source* is
 what is registered under a name: how to load it, how to say what is missing, how to download it. A name may
-carry an argument after a colon: ``imagefolder:birds.tar``, ``gaussian:10``, ``random-labels:cifar10``.
+carry an argument after a colon: ``imagefolder:birds.tar``, ``gaussian:10``, ``gegenbauer:2:10``,
+``random-labels:cifar10``.
 Importing this package imports no torch.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 from netprops.data.dataset import Dataset, Split
 from netprops.errors import MissingDataError, UsageError
@@ -23,20 +25,30 @@ _HOMES = {
     "cifar10": "netprops.data.cifar",
     "cifar100": "netprops.data.cifar",
     "cifar10jpeg": "netprops.data.images",
+    "cifar200k": "netprops.data.cifar5m",
+    "cifar50k": "netprops.data.cifar5m",
+    "cifar50k-noisy": "netprops.data.cifar5m",
+    "cifar5m": "netprops.data.cifar5m",
+    "digit-stream": "netprops.data.digitstream",
     "digits": "netprops.data.digits",
     "entailment": "netprops.data.entailment",
     "gaussian": "netprops.data.gaussian",
+    "gegenbauer": "netprops.data.gegenbauer",
     "imagefolder": "netprops.data.images",
     "imagefolder256": "netprops.data.images",
     "imagenet": "netprops.data.images",
     "mnist": "netprops.data.mnist",
     "mnli": "netprops.data.mnli",
+    "noisy-labels": "netprops.data.noisy_labels",
     "pdigits": "netprops.data.digits",
     "pmnist": "netprops.data.mnist",
     "random-labels": "netprops.data.random_labels",
     "sick": "netprops.data.sick",
     "signals": "netprops.data.signals",
+    "source-bytes": "netprops.data.source_bytes",
     "teacher": "netprops.data.teacher",
+    "wikitext103": "netprops.data.wikitext",
+    "wikitext2": "netprops.data.wikitext",
 }
 
 
@@ -71,13 +83,14 @@ class Source:
         missing: Returns None if the data is there, else one sentence: what is missing, where it was looked
             for, how to get it, how large it is. It opens no large file.
         download: Fetches the data into the root, or None where it cannot be fetched.
-        takes_argument: Whether the name carries an argument after a colon.
+        takes_argument: Whether the name carries an argument after a colon: it must, must not, or may
+            (``"optional"``).
     """
 
     load: Loader
     missing: Callable[[Request], str | None]
     download: Callable[[Request], None] | None = None
-    takes_argument: bool = False
+    takes_argument: bool | Literal["optional"] = False
 
 
 _REGISTRY: dict[str, Source] = {}
@@ -92,7 +105,7 @@ def register(
     *,
     missing: Callable[[Request], str | None] = _nothing_missing,
     download: Callable[[Request], None] | None = None,
-    takes_argument: bool = False,
+    takes_argument: bool | Literal["optional"] = False,
 ) -> Callable[[Loader], Loader]:
     """Return a decorator that enters a loader under a name; arguments as for :class:`Source`.
 
@@ -182,7 +195,7 @@ def _find(name: str) -> tuple[Source, str]:
         hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(names())}"
         raise UsageError(f"data set {name!r} is not known; {hint}")
     source = _REGISTRY[base]
-    if source.takes_argument and not argument:
+    if not argument and (source.takes_argument is True or (colon and source.takes_argument)):
         raise UsageError(f"data set {name!r} needs an argument after a colon: {base}:ARGUMENT")
     if colon and not source.takes_argument:
         raise UsageError(f"data set {base!r} takes nothing after a colon, but {name!r} was asked for")

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -36,6 +36,8 @@ SIDECAR = "dataset.json"
 TRAIN, TEST = "train-inputs", "test-inputs"
 _ARRAYS = (TRAIN, "train-labels", TEST, "test-labels")
 _LARGE = 10**9  # bytes from which on it is said that a copy is being checked, at about 1 GB a second
+
+Found = TypeVar("Found")
 
 
 class Place(Protocol):
@@ -64,21 +66,32 @@ def kept(archive: Path, request: Request, decode: Callable[[Place], Dataset], *h
     if request.cache_root is None:
         return decode(lambda name, shape, dtype=np.uint8: np.empty(shape, dtype=dtype))
     copy = request.cache_root / FOLDER / fingerprint(archive, *how)
-    dataset = _read(copy, request)
-    if dataset is not None:
-        return dataset
+    return published(copy, lambda: _read(copy, request), lambda folder: _write(decode, folder))
+
+
+def published(copy: Path, read: Callable[[], Found | None], write: Callable[[Path], None]) -> Found:
+    """Return what a folder holds, which is written if it is not there: whole, and by one process.
+
+    Args:
+        copy: The folder.
+        read: Returns what it holds, or None if it is not there or was damaged; it is then gone.
+        write: Writes it into another, empty folder, which then gets its place.
+    """
+    found = read()
+    if found is not None:
+        return found
     copy.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(copy.with_name(copy.name + ".lock")):
-        dataset = _read(copy, request)
-        if dataset is not None:
-            return dataset
+        found = read()
+        if found is not None:
+            return found
         for rest in copy.parent.glob(f"{copy.name}.*{durable.PART}"):  # of a process that was killed
             shutil.rmtree(rest, ignore_errors=True)
-        _publish(decode, copy)
-    dataset = _read(copy, request)
-    if dataset is None:
+        _publish(write, copy)
+    found = read()
+    if found is None:
         raise DamagedDataError(f"{copy} was damaged as soon as it was written; check the disk")
-    return dataset
+    return found
 
 
 def fingerprint(archive: Path, *how: int | str) -> str:
@@ -94,11 +107,11 @@ def fingerprint(archive: Path, *how: int | str) -> str:
     return durable.digest_of(durable.canonical([READER_VERSION, str(archive.resolve()), known, *how]))
 
 
-def _publish(decode: Callable[[Place], Dataset], copy: Path) -> None:
+def _publish(write: Callable[[Path], None], copy: Path) -> None:
     part = copy.with_name(f"{copy.name}.{os.getpid()}-{secrets.token_hex(4)}{durable.PART}")
     part.mkdir()
     try:
-        _write(decode, part)
+        write(part)
         part.rename(copy)
         durable.sync_folder(copy.parent)
     except OSError as error:
@@ -110,17 +123,32 @@ def _publish(decode: Callable[[Place], Dataset], copy: Path) -> None:
             shutil.rmtree(part)
 
 
+def check_room(folder: Path, needed: int) -> None:
+    """Refuse to write a copy for which the disk of a folder has no room.
+
+    A file that is mapped into memory kills the process where its disk is full.
+
+    Args:
+        folder: Where it is written.
+        needed: Bytes.
+
+    Raises:
+        UsageError: If fewer are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UsageError(
+            f"the disk of {folder.parent} has {free / 1e6:,.0f} MB free, expected {needed / 1e6:,.0f} MB "
+            "for the decoded copy; choose another folder with --netprops-cache or NETPROPS_CACHE"
+        )
+
+
 def _write(decode: Callable[[Place], Dataset], folder: Path) -> None:
     """Decode into a folder: inputs where they are kept, the rest beside them, and the sidecar."""
     placed: dict[str, NDArray[Any]] = {}
 
     def place(name: str, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
-        free, needed = shutil.disk_usage(folder).free, math.prod(shape) * np.dtype(dtype).itemsize
-        if free < needed:  # a file that is mapped into memory kills the process where its disk is full
-            raise UsageError(
-                f"the disk of {folder.parent} has {free / 1e6:,.0f} MB free, expected {needed / 1e6:,.0f} MB "
-                "for the decoded copy; choose another folder with --netprops-cache or NETPROPS_CACHE"
-            )
+        check_room(folder, math.prod(shape) * np.dtype(dtype).itemsize)
         placed[name] = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
         return placed[name]
 

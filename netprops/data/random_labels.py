@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netprops.data import Dataset, Request, Split, check, load, register
 
@@ -38,9 +40,13 @@ def load_random_labels(request: Request) -> Dataset:
     )
 
 
+def answers(whole: Dataset) -> NDArray[Any]:
+    """Return what the labels of a classification or parity are drawn from: (C,) classes, or -1 and 1."""
+    return np.array([-1.0, 1.0]) if whole.task == "parity" else np.arange(len(whole.classes))
+
+
 def _relabelled(whole: Dataset, part: str) -> Split:
     split: Split = getattr(whole, part)
     rng = np.random.default_rng([SEED, part == "test"])
-    answers = np.array([-1.0, 1.0]) if whole.task == "parity" else np.arange(len(whole.classes))
-    labels = rng.choice(answers, len(split)).astype(split.labels.numpy().dtype)
+    labels = rng.choice(answers(whole), len(split)).astype(split.labels.numpy().dtype)
     return Split(split.inputs, Split.of_arrays(labels, labels).labels)

@@ -97,6 +97,41 @@ def resized_crop(batch: Tensor, size: int, generator: torch.Generator) -> Tensor
     return rows @ images @ cols.mT
 
 
+def policy_augmented(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Apply AutoAugment with ImageNet's policy to every image of a batch by itself.
+
+    torchvision's own implementation draws from torch's global generator: that is seeded from ``generator``
+    here, and has its state back afterwards.
+
+    Args:
+        batch: (B, C, H, W) uint8, or floating with levels 0 … 255, which are rounded; C is 1 or 3. It is not
+            changed.
+        generator: Where one number is drawn, which decides everything.
+
+    Returns:
+        (B, C, H, W) uint8 on the device of ``batch``.
+
+    Raises:
+        UsageError: If the batch is not one of images of one or three channels.
+
+    Source: Cubuk et al. 2019, "AutoAugment: Learning Augmentation Policies from Data".
+    """
+    from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+
+    if batch.dim() != 4 or batch.shape[1] not in (1, 3):
+        raise UsageError(
+            f"a batch to augment by a policy has shape {tuple(batch.shape)}, expected images (B, C, H, W) of "
+            "1 or 3 channels"
+        )
+    if batch.is_floating_point():
+        batch = batch.round().clamp(0, 255).to(torch.uint8)
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    transform = AutoAugment(AutoAugmentPolicy.IMAGENET)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return torch.stack([transform(image) for image in batch])
+
+
 def draw_boxes(B: int, H: int, W: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Draw one box an image, as torchvision's ``RandomResizedCrop`` does.
 

@@ -12,30 +12,45 @@ def test_names_are_sorted():
         "cifar10",
         "cifar100",
         "cifar10jpeg",
+        "cifar200k",
+        "cifar50k",
+        "cifar50k-noisy",
+        "cifar5m",
+        "digit-stream",
         "digits",
         "entailment",
         "gaussian",
+        "gegenbauer",
         "imagefolder",
         "imagefolder256",
         "imagenet",
         "mnist",
         "mnli",
+        "noisy-labels",
         "pdigits",
         "pmnist",
         "random-labels",
         "sick",
         "signals",
+        "source-bytes",
         "teacher",
+        "wikitext103",
+        "wikitext2",
     )
 
 
 def test_looking_for_data_imports_no_torch():
+    arguments = {
+        "gaussian": ":10",
+        "gegenbauer": ":2:10",
+        "noisy-labels": ":0.5:mnist",
+        "random-labels": ":mnist",
+        **dict.fromkeys(("imagefolder", "imagefolder256", "mnli", "sick"), ":x"),
+    }
     code = (
         "import sys; from pathlib import Path; from netprops import data\n"
         "for name in data.names():\n"
-        "    named = name.startswith(('imagefolder', 'mnli', 'sick'))\n"
-        "    argument = {'gaussian': ':10', 'random-labels': ':mnist'}.get(name, ':x' * named)\n"
-        "    data.check(name + argument, Path('/nowhere'))\n"
+        f"    data.check(name + {arguments}.get(name, ''), Path('/nowhere'))\n"
         "print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -48,11 +63,15 @@ def test_looking_for_data_imports_no_torch():
         "cifar10",
         "cifar100",
         "cifar10jpeg",
+        "cifar200k",
+        "cifar5m",
         "imagefolder:birds",
         "mnist",
         "mnli:hashed",
         "pmnist",
         "sick:bert",
+        "wikitext103",
+        "wikitext2:masked",
     ],
 )
 def test_missing_data_is_one_sentence_and_the_error_has_it(name, tmp_path):
@@ -67,7 +86,18 @@ def test_missing_data_is_one_sentence_and_the_error_has_it(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["cifar10", "cifar100", "cifar10jpeg", "mnist", "mnli:bert", "pmnist", "sick:hashed"]
+    "name",
+    [
+        "cifar10",
+        "cifar100",
+        "cifar10jpeg",
+        "cifar5m",
+        "mnist",
+        "mnli:bert",
+        "pmnist",
+        "sick:hashed",
+        "wikitext2",
+    ],
 )
 def test_without_a_root_that_is_what_is_said(name):
     sentence = data.check(name, None)
@@ -77,7 +107,9 @@ def test_without_a_root_that_is_what_is_said(name):
         data.load(name, None, download=True)
 
 
-@pytest.mark.parametrize("name", ["digits", "entailment", "pdigits"])
+@pytest.mark.parametrize(
+    "name", ["digit-stream", "digits", "entailment", "pdigits", "source-bytes", "source-bytes:32"]
+)
 def test_what_the_dependencies_ship_is_always_there(name, tmp_path):
     assert data.check(name, None) is None
     assert data.check(name, tmp_path / "nowhere") is None
@@ -89,6 +121,7 @@ def test_what_the_dependencies_ship_is_always_there(name, tmp_path):
         ("mnits", "data set 'mnits' is not known; did you mean 'mnist'"),
         ("?", "data set '\\?' is not known; it is one of cifar10, "),
         ("imagefolder", "data set 'imagefolder' needs an argument after a colon: imagefolder:ARGUMENT"),
+        ("source-bytes:", "data set 'source-bytes:' needs an argument after a colon: source-bytes:ARGUMENT"),
         ("digits:8", "data set 'digits' takes nothing after a colon, but 'digits:8'"),
     ],
 )

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torchvision.transforms import RandomResizedCrop
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy, functional
 
 from netprops.errors import UsageError
-from netprops.training.augment import augment, draw_boxes, resized_crop
-from netprops.training.recipe import Augmentation
+from netprops.training.augment import augment, draw_boxes, policy_augmented, resized_crop
+from netprops.training.recipe import Augmentation, Recipe
 
 
 def images(B=6, C=2, H=5, W=7):
@@ -154,3 +154,66 @@ def test_a_resized_crop_needs_images_and_stands_alone():
         resized_crop(torch.zeros(3, 10), 4, seeded())
     with pytest.raises(ValidationError, match="crop and resized_crop are two ways to cut"):
         Augmentation(crop=4, resized_crop=24)
+
+
+def photographs(B=24, C=3, H=16, W=20):
+    return torch.randint(0, 256, (B, C, H, W), generator=seeded(7), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_policy_is_torchvisions_autoaugment_of_one_image_after_another(channels):
+    batch = photographs(C=channels)
+    result = policy_augmented(batch, seeded(3))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=seeded(3))))
+        transform = AutoAugment(AutoAugmentPolicy.IMAGENET)
+        expected = torch.stack([transform(image) for image in batch])
+    assert result.dtype == torch.uint8
+    assert torch.equal(result, expected)
+    assert not torch.equal(result, batch)
+
+
+def test_a_policy_changes_each_image_by_itself_and_most_of_them():
+    batch = photographs(B=1).expand(60, -1, -1, -1)
+    result = policy_augmented(batch, seeded())
+    assert len(result.flatten(1).unique(dim=0)) > 20
+    assert (result == batch).all(dim=(1, 2, 3)).double().mean() < 0.3
+
+
+def test_a_policy_is_reproducible_and_leaves_batch_and_other_generators_alone():
+    batch = photographs()
+    kept, state, generator = batch.clone(), torch.get_rng_state(), seeded()
+    first = policy_augmented(batch, generator)
+    second = policy_augmented(batch, generator)
+    assert not torch.equal(first, second)
+    assert torch.equal(policy_augmented(batch, seeded()), first)
+    resumed = seeded(99)
+    policy_augmented(batch, generator := seeded())
+    resumed.set_state(generator.get_state())
+    assert torch.equal(policy_augmented(batch, resumed), second)
+    assert torch.equal(batch, kept)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_policy_rounds_what_a_resized_crop_left_between_levels():
+    batch = resized_crop(photographs(), 12, seeded())
+    rounded = batch.round().clamp(0, 255).to(torch.uint8)
+    assert torch.equal(policy_augmented(batch, seeded(1)), policy_augmented(rounded, seeded(1)))
+
+
+def test_a_policy_needs_images_of_one_or_three_channels():
+    for shape in ((3, 10), (2, 2, 8, 8)):
+        with pytest.raises(
+            UsageError, match=r"augment by a policy has shape .*expected images \(B, C, H, W\)"
+        ):
+            policy_augmented(torch.zeros(shape, dtype=torch.uint8), seeded())
+
+
+def test_a_recipe_with_a_policy_trains_alone_and_one_without_keeps_its_name():
+    plain = {"epochs": 1, "batch": 2, "optimizer": "sgd", "lr": 0.1}
+    with_policy = Recipe(**plain, augmentation={"policy": "imagenet"})
+    assert with_policy.alone == "augmentation"
+    assert Recipe(**plain).alone is None
+    assert Recipe(**plain).model_dump(exclude_defaults=True) == plain
+    with pytest.raises(ValidationError, match="policy"):
+        Augmentation(policy="cifar")

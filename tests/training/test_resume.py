@@ -43,6 +43,14 @@ def test_fifty_kills_at_random_moments_leave_no_trace_in_the_weights(small, tmp_
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the helper forks")
+def test_kills_leave_no_trace_in_what_was_learnt_from_a_stream(small, tmp_path):
+    outcome = run_program(small, tmp_path, "stream")
+    assert outcome["killed"] >= 15
+    assert outcome["wrong"] == 0
+    assert {line.split()[0] for line in outcome["resumed at"]} - {"0"}, "all kills came in the first chunk"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the helper forks")
 def test_a_kill_at_any_point_of_an_atomic_write_leaves_no_trace_in_the_weights(small, tmp_path):
     outcome = run_program(small, tmp_path, "writes")
     assert set(outcome) == set(small.POINTS)
@@ -100,7 +108,8 @@ def test_an_untouched_state_resumes_to_the_same_weights(small, crashed, undistur
     assert torch.equal(small.flat(small.trained(crashed)), undisturbed)
 
 
-def test_micro_batches_and_resized_crops_resume_to_the_same_weights(small, tmp_path):
+@pytest.mark.parametrize("policy", ["none", "imagenet"])
+def test_micro_batches_crops_and_policies_resume_to_the_same_weights(small, tmp_path, policy):
     """It ends within a step of the second epoch, after the first of its two micro-batches."""
     calls = 0
 
@@ -119,7 +128,7 @@ def test_micro_batches_and_resized_crops_resume_to_the_same_weights(small, tmp_p
         optimizer="sgd",
         lr=0.1,
         momentum=0.9,
-        augmentation={"resized_crop": 4, "flip": True},
+        augmentation={"resized_crop": 4, "flip": True, "policy": policy},
     )
     pixels = np.random.default_rng(0).integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)
     part = Split.of_arrays(pixels, np.arange(40) % 3)

@@ -118,13 +118,18 @@ class TokenTransformer(Parameterized):
         base: The width factor at which all parameterizations are one; a multiple of ``heads``.
         output_multiplier: As for :class:`netprops.models.parameterization.Readout`, like the next.
         readout_zero_init: Whether the readout starts at 0.
+        query_zero_init: Whether queries start at 0, so that attention starts even. Otherwise the products of
+            queries and keys start with a deviation of r^-½ under µP: matrices of narrow networks start away
+            from those of wide ones.
 
     Raises:
         UsageError: If a size is not such a number, samples are not (T,), or the positions or the
             parameterization are not known.
 
-    Source: Vaswani et al. 2017, with the norms before attention and perceptron; 1/d for attention from Yang
-    et al. 2021 ("Tensor Programs V", definition 4.1).
+    Source: Vaswani et al. 2017, with the norms before attention and perceptron; 1/d for attention and the
+    zeros from Yang et al. 2021 ("Tensor Programs V", definition 4.1 and appendix D.2). The transformer among
+    the examples of the ``mup`` package has sinusoidal positions, a readout that starts at 0, and its norms
+    after each sum.
     """
 
     features_layer: ClassVar[str] = "last"
@@ -144,6 +149,7 @@ class TokenTransformer(Parameterized):
         base: float = 64,
         output_multiplier: float = 1.0,
         readout_zero_init: bool = False,
+        query_zero_init: bool = False,
     ) -> None:
         super().__init__()
         check("tokentransformer", parameterization, base)
@@ -163,9 +169,8 @@ class TokenTransformer(Parameterized):
         self.positions = nn.Parameter(torch.empty(*inputs, units)) if positions == "learned" else None
         slower = math.sqrt(base / width) if parameterization == "mup" else 1.0
         scale = (units / heads) ** -0.5 * slower
-        self.layers = nn.ModuleList(
-            Layer(units, ratio * units, heads, Attention(scale, causal)) for _ in range(depth)
-        )
+        layers = [Layer(units, ratio * units, heads, Attention(scale, causal)) for _ in range(depth)]
+        self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(units, bias=False)
         self.last = LastPosition()
         for drawn in (self.embedding.weight, self.positions):
@@ -174,6 +179,8 @@ class TokenTransformer(Parameterized):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
+        for layer in layers if query_zero_init else ():
+            nn.init.zeros_(layer.attend.weight[:units])
         self.readout = Readout(
             units, outputs, output_multiplier=output_multiplier, zero_init=readout_zero_init
         )

@@ -99,6 +99,18 @@ def test_attention_is_scaled_by_one_over_d_in_mup_and_is_the_usual_at_the_base()
     assert made(width=64, parameterization="standard").layers[0].attention.scale == 32**-0.5
 
 
+def test_attention_is_even_where_queries_start_at_zero_and_the_network_learns_to_attend():
+    network, samples, seen = made(query_zero_init=True, causal=False), tokens(2, 7, 11), []
+    network.layers[1].attention.register_forward_hook(lambda m, i, o: seen.append(o))
+    torch.autograd.backward(network(samples).square().sum())
+    assert torch.equal(seen[0], torch.full((2, 2, 7, 7), 1 / 7))
+    query, key, value = network.layers[1].attend.weight.chunk(3)
+    assert not query.any()
+    assert key.any()
+    assert value.any()
+    assert network.layers[1].attend.weight.grad[:16].any()
+
+
 def test_causal_networks_do_not_look_ahead_and_others_do():
     samples = tokens(2, 7, 11)
     changed = samples.clone()

@@ -5,6 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
+from netprops.errors import UsageError
+from netprops.models import build
 from netprops.training.optimizers import build_optimizer, learning_rate, loss_of, wrong
 from netprops.training.recipe import Recipe
 
@@ -158,3 +160,56 @@ def test_the_losses_have_their_known_values():
 def test_an_output_of_exactly_zero_is_wrong():
     assert wrong(torch.tensor([[0.0], [1.0], [-2.0]]), torch.tensor([1.0, 1.0, -1.0])).item() == 1
     assert wrong(torch.tensor([[0.1, 0.2], [3.0, 1.0]]), torch.tensor([1, 1])).item() == 1
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "normalized-sgd"])
+def test_networks_with_base_shapes_learn_by_the_optimizers_that_have_rates_for_them(optimizer):
+    for parameterization in ("mup", "standard", "ntk"):
+        network = build("mlp", width=4, inputs=(3,), outputs=1, parameterization=parameterization)
+        with pytest.raises(
+            UsageError, match=f"optimizer '{optimizer}' has no learning rates .* sgd, adam, adamw"
+        ):
+            build_optimizer(network.parameters(), BASE.changed(optimizer=optimizer))
+
+
+def test_groups_keep_their_share_of_lr_and_decay_and_the_fused_step():
+    network = build("mlp", width=32, base=8, inputs=(3,), outputs=1)
+    network.hidden.linear1.weight.requires_grad_(False)
+    optimizer = build_optimizer(network.parameters(), BASE.changed(momentum=0.9, weight_decay=0.5))
+    found = {tuple(group["params"][0].shape): group for group in optimizer.param_groups}
+    assert {shape: group["scale"] for shape, group in found.items()} == {(32, 32): 1.0, (1, 32): 4.0}
+    assert found[1, 32]["weight_decay"] == 0.5 / 4
+    assert all(group["fused"] and group["momentum"] == 0.9 for group in optimizer.param_groups)
+
+
+def test_networks_without_base_shapes_learn_in_one_group():
+    network = build("fc5", width=4, inputs=(3,), outputs=1)
+    (group,) = build_optimizer(network.parameters(), BASE).param_groups
+    assert "scale" not in group
+
+
+def test_the_squared_loss_is_half_the_mean_square():
+    recipe = BASE.changed(loss="squared")
+    outputs, targets = torch.tensor([[2.0], [-1.0], [0.5]]), torch.tensor([1.0, 3.0, 0.5])
+    assert loss_of(outputs, targets, recipe).item() == pytest.approx((0.5 + 8.0 + 0.0) / 3)
+    assert wrong(outputs, targets).item() == 1, "a sign that is not the target's"
+    with pytest.raises(
+        ValueError, match="label_smoothing belongs to cross-entropy; the loss here is squared"
+    ):
+        recipe.changed(label_smoothing=0.1)
+    assert recipe.alone == "the squared loss"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_losses_and_errors_of_sequences_are_means_over_what_is_asked(smoothing):
+    outputs = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[0, -100, 2, 4], [-100, -100, -100, 1], [3, 3, -100, 0]])
+    recipe = BASE.changed(label_smoothing=smoothing)
+    asked = [(row, place) for row in range(3) for place in range(4) if labels[row, place] >= 0]
+    each = [loss_of(outputs[r, t][None], labels[r, t][None], recipe).item() for r, t in asked]
+    assert loss_of(outputs, labels, recipe).item() == pytest.approx(sum(each) / 7)
+    errors = [sum(int(outputs[r, t].argmax() != labels[r, t]) for r, t in asked if r == i) for i in range(3)]
+    assert wrong(outputs, labels).tolist() == errors
+    moved = torch.where((labels < 0)[:, :, None], 10 * torch.randn(3, 4, 5), outputs)
+    assert loss_of(moved, labels, recipe) == loss_of(outputs, labels, recipe)
+    assert torch.equal(wrong(moved, labels), wrong(outputs, labels))

@@ -202,9 +202,8 @@ def attention_distance(attention: ArrayLike, reference: ArrayLike) -> float:
             or (np.abs(one.sum(axis=-1) - 1) > _ROUNDING).any()
         ):
             raise MeasurementError(
-                f"attention distance: expected (..., T, T) with rows that are not negative and add up to 1, "
-                f"got shape {one.shape} and rows that add up to {one.sum(axis=-1).min():.3g} or more; "
-                "give the weights after the softmax"
+                f"attention distance: expected (..., T, T) weights after the softmax, rows that are not "
+                f"negative and add up to 1; got shape {one.shape} or other rows"
             )
     return float(np.abs(weights - other).sum(axis=-1).mean()) / 2
 

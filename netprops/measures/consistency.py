@@ -33,7 +33,7 @@ from netprops.errors import MeasurementError, UndeterminedError, UsageError
 from netprops.measurement import Measurement
 from netprops.measures.trends import trend
 from netprops.replicates import spread_means
-from netprops.statistics import mean_interval, paired_difference, share_interval
+from netprops.statistics import mean_interval, paired_difference, share_interval, t_quantile
 
 Floats = NDArray[np.float64]
 Networks = Sequence[Sequence[ArrayLike]]
@@ -296,13 +296,15 @@ def consistent_until(
     known = _first_above(np.log(x), np.vstack([mean, spread_means(logs, rng, resamples)]), bound)
     found = np.where(np.isinf(known), x[-1], np.exp(known))
     value, drawn = float(found[0]), found[1:]
+    stretch = t_quantile(0.975, len(logs) - 1) / t_quantile(0.975, math.inf)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Measurement(
         name=f"step until which {name} is at most {threshold:g}",
         value=value,
         low=min(float(low), value),
         high=max(float(high), value),
-        standard_error=float(drawn.std(ddof=1)),
+        standard_error=float(drawn.std(ddof=1)) / stretch,
+        df=len(logs) - 1.0,
         n=len(logs),
         n_of=n_of,
         unit="steps",

@@ -138,6 +138,7 @@ def test_a_family_is_consistent_until_the_planted_step():
         found = consistent_until(STEPS, growing(rng), 0.1, rng=rng, resamples=400)
         hits += found.low <= 100 <= found.high
         assert not found.details["censored"]
+        assert found.df == 4
     assert hits >= 88  # 95 expected, standard deviation 2.2
     exact = consistent_until(STEPS, growing(rng, noise=0.0), 0.1, rng=rng)
     assert exact.value == pytest.approx(100)
@@ -166,7 +167,7 @@ def test_wider_networks_agree_for_longer():
 
 def test_a_family_that_starts_apart_is_undetermined():
     rng = np.random.default_rng(11)
-    with pytest.raises(UndeterminedError, match="at the first recorded step, 1, above 0.005"):
+    with pytest.raises(UndeterminedError, match=r"at the first recorded step, 1, above 0\.005"):
         consistent_until(STEPS, growing(rng), 0.005, rng=rng)
 
 

@@ -213,3 +213,29 @@ def test_losses_and_errors_of_sequences_are_means_over_what_is_asked(smoothing):
     moved = torch.where((labels < 0)[:, :, None], 10 * torch.randn(3, 4, 5), outputs)
     assert loss_of(moved, labels, recipe) == loss_of(outputs, labels, recipe)
     assert torch.equal(wrong(moved, labels), wrong(outputs, labels))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_training_in_groups_goes_on_where_it_was_killed(small, tmp_path, optimizer):
+    class KilledError(Exception):
+        pass
+
+    def kill(progress):
+        if progress.epoch == 2:
+            raise KilledError
+
+    def made():
+        torch.manual_seed(0)
+        return build("mlp", width=32, base=8, inputs=(6,), outputs=3)
+
+    lr = {"sgd": 0.05, "adam": 0.01}[optimizer]
+    momentum = {"sgd": 0.9, "adam": 0.0}[optimizer]
+    recipe = Recipe(epochs=3, batch=20, optimizer=optimizer, lr=lr, momentum=momentum, schedule="cosine")
+    whole, resumed = made(), made()
+    small.train(None, made=whole, recipe=recipe)
+    with pytest.raises(KilledError):
+        small.train(tmp_path, made=resumed, recipe=recipe, progress=kill)
+    again = made()
+    small.train(tmp_path, made=again, recipe=recipe)
+    assert torch.equal(small.flat(again), small.flat(whole))
+    assert not torch.equal(small.flat(resumed), small.flat(whole))

@@ -164,3 +164,101 @@ def test_parts_that_there_are_not_are_refused():
         UsageError, match=r"each of 4 parts has 2 of the 10 training samples, .* a class \(3\)"
     ):
         data.part(0, 4)
+
+
+def regression(labels, **changes):
+    part = Split(torch.randn(3, 2), torch.tensor(labels))
+    return Dataset(
+        **{"name": "r", "train": part, "test": part, "task": "regression", "classes": (), **changes}
+    )
+
+
+def test_a_regression_has_one_output_and_any_finite_targets():
+    data = regression([0.0, -3.5, 1e9])
+    assert data.outputs == 1
+    assert data.part(1, 3).train.labels.shape == (1,)
+    with pytest.raises(UsageError, match="each of 4 parts has 0 of the 3"):
+        data.part(0, 4)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0.0, float("nan"), 1.0], [[0.0], [1.0], [2.0]]])
+def test_targets_that_are_no_real_numbers_are_refused(labels):
+    with pytest.raises(DamagedDataError, match=r"targets of the train part are .* expected one finite real"):
+        regression(labels)
+
+
+TOKENS = torch.tensor([[3, 1, 0, 2], [2, 2, 1, 9]])
+NEXT = torch.tensor([[1, 0, 2, -100], [-100, 1, -100, 0]])
+
+
+def sequences(inputs=TOKENS, labels=NEXT, **changes):
+    part = Split(inputs, labels)
+    return Dataset(
+        **{"name": "s", "train": part, "test": part, "task": "tokens", "classes": ("a", "b", "c"), **changes}
+    )
+
+
+def test_sequences_have_labels_where_they_are_asked():
+    data = sequences()
+    assert (data.outputs, data.input_shape, len(data.train)) == (3, (4,), 2)
+    assert data.prepare(TOKENS).dtype == torch.float32
+    assert torch.equal(data.prepare(TOKENS).long(), TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"labels": torch.where(NEXT < 0, NEXT, NEXT + 3)},
+            r"the train part has labels \[3, 4, 5\], expected only \[0, 1, 2\]",
+        ),
+        ({"labels": torch.where(NEXT == 1, -1, NEXT)}, r"labels \[-1, 0, 2\]"),
+        ({"labels": NEXT[:, :3]}, r"int64 inputs of shape \(2, 4\) and labels of shape \(2, 3\)"),
+        ({"inputs": TOKENS.float()}, r"the train part has torch.float32 inputs .* expected whole numbers"),
+        (
+            {"labels": torch.stack([NEXT[0], torch.full((4,), -100)])},
+            "sequence 1 of the train part has no position",
+        ),
+    ],
+)
+def test_sequences_of_which_no_loss_can_be_taken_are_refused(changes, words):
+    with pytest.raises(DamagedDataError, match=words):
+        sequences(**changes)
+
+
+def test_only_sequences_may_leave_labels_out():
+    part = Split(torch.zeros(2, 3), torch.tensor([0, -100]))
+    with pytest.raises(DamagedDataError, match=r"labels \[-100, 0\], expected only \[0, 1\]"):
+        Dataset(name="c", train=part, test=part, task="classification", classes=("a", "b"))
+
+
+class Rows:
+    """Chunks of two rows of zeros each."""
+
+    size, chunks = 2, 2
+
+    def __init__(self, digest):
+        self.digest = digest
+
+    def chunk(self, index):
+        return Split(torch.zeros(2, 4, dtype=torch.int64), torch.zeros(2, 4, dtype=torch.int64))
+
+
+def test_the_digest_takes_in_the_stream_and_parts_have_none():
+    one = sequences(stream=Rows("1"))
+    assert one.digest == sequences(stream=Rows("1")).digest
+    assert len({sequences().digest, one.digest, sequences(stream=Rows("2")).digest}) == 3
+    assert dataset(train=split(50)).stream is None
+    assert regression([1.0, 2.0, 3.0]).part(0, 3).stream is None
+    images = Dataset.of_images("i", split(2), split(), classes=("a", "b", "c"), stream=Rows("1"))
+    assert images.stream.digest == "1"
+
+
+def test_a_stream_whose_first_chunk_is_not_the_training_part_is_refused():
+    with pytest.raises(DamagedDataError, match="the train part has 3 samples, expected the first chunk"):
+        regression([1.0, 2.0, 3.0], stream=Rows("1"))
+
+
+def test_chunks_are_checked_as_parts_are():
+    with pytest.raises(DamagedDataError, match=r"s: chunk 7 has labels \[5\], expected only \[0, 1, 2\]"):
+        sequences().check(Split(TOKENS, torch.full((2, 4), 5)), "chunk 7")

@@ -1,8 +1,8 @@
 """A training small enough to be killed fifty times: dropout, batch norm, momentum, noise from a generator.
 
 Run as a program it is the helper of ``test_resume.py``: torch is imported once, and every training is a child
-that a fork starts and a SIGKILL ends. Arguments: a folder, and ``writes`` or ``random``. It prints one line
-of JSON.
+that a fork starts and a SIGKILL ends. Arguments: a folder, and ``writes``, ``random`` or ``stream``. It
+prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from netprops import data as shelf
 from netprops import durable
 from netprops.training import checkpoint, loop
 from netprops.training.recipe import Recipe
@@ -72,6 +73,35 @@ def clouds(n: int = 100, test: int = 30, outputs: int = 3) -> Dataset:
         Split(inputs[n:], labels[n:]),
         outputs=outputs,
         task="classification" if outputs > 1 else "parity",
+    )
+
+
+ONLINE = RECIPE.changed(online=True, epochs=4)
+
+
+class Clouds:
+    """A stream of the clouds: 100 new samples a chunk."""
+
+    size, digest = 100, "1" * 64
+
+    def __init__(self, chunks: int | None = None) -> None:
+        self.chunks = chunks
+
+    def chunk(self, index: int) -> shelf.Split:
+        inputs = torch.randn(self.size, 6, generator=torch.Generator().manual_seed(1000 + index))
+        return shelf.Split(inputs, inputs[:, :3].argmax(dim=1))
+
+
+def streaming(kind: type[shelf.Dataset] = shelf.Dataset, chunks: int | None = None) -> shelf.Dataset:
+    """Return the stream of clouds as a data set; 30 other samples test."""
+    stream, other = Clouds(chunks), clouds().test
+    return kind(
+        name="new clouds",
+        train=stream.chunk(0),
+        test=shelf.Split(other.inputs, other.labels),
+        task="classification",
+        classes=("a", "b", "c"),
+        stream=stream,
     )
 
 
@@ -154,12 +184,12 @@ def child(action) -> int:
         os._exit(3)
 
 
-def finish(folder: Path, result: Path) -> None:
+def finish(folder: Path, result: Path, **how) -> None:
     found = checkpoint.latest(folder)
     if found is not None:
         with (folder / "resumed").open("a") as file:
             file.write(f"{found.facts['epoch']} {found.facts['step']}\n")
-    made = trained(folder)
+    made = trained(folder, **how)
     durable.write(result, checkpoint.to_bytes({"weights": flat(made)}, {}))
 
 
@@ -167,12 +197,12 @@ def weights(result: Path) -> Tensor:
     return checkpoint.from_bytes(result.read_bytes(), "a result").tensors["weights"]
 
 
-def killed_at_random(folder: Path, kills: int, seed: int) -> dict[str, object]:
+def killed_at_random(folder: Path, kills: int, seed: int, **how) -> dict[str, object]:
     """Train again and again, killed at random moments until it ends, until there were ``kills`` kills."""
     random_moment, whole = random.Random(seed), float("inf")
     for name in ("warm", "whole"):
         began = time.perf_counter()
-        os.waitpid(child(lambda name=name: finish(folder / name, folder / "undisturbed")), 0)
+        os.waitpid(child(lambda name=name: finish(folder / name, folder / "undisturbed", **how)), 0)
         whole = min(whole, time.perf_counter() - began)
     expected = weights(folder / "undisturbed")
     killed = finished = wrong = trial = 0
@@ -180,7 +210,7 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> dict[str, object]:
         trial += 1
         state, result = folder / f"state-{trial}", folder / f"result-{trial}"
         while not result.exists():
-            pid = child(lambda state=state, result=result: finish(state, result))
+            pid = child(lambda state=state, result=result: finish(state, result, **how))
             time.sleep(random_moment.uniform(0.0, 0.5 * whole))  # about three kills a training
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
@@ -260,4 +290,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     trained(None)  # what torch imports at its first step (2 s) is there before the forks
     place = Path(sys.argv[1])
-    print(json.dumps(killed_in_writes(place) if sys.argv[2] == "writes" else killed_at_random(place, 50, 11)))
+    plans = {
+        "writes": lambda: killed_in_writes(place),
+        "random": lambda: killed_at_random(place, 50, 11),
+        "stream": lambda: killed_at_random(place, 9, 12, data=streaming(), recipe=ONLINE),
+    }
+    print(json.dumps(plans[sys.argv[2]]()))

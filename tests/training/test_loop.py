@@ -199,7 +199,7 @@ def test_a_recipe_that_does_not_fit_the_data_is_refused(small):
         loop.train(
             small.network(), small.clouds(), PLAIN.changed(batch=101, drop_last=True), seed=0, device=CPU
         )
-    with pytest.raises(TrainingError, match="loss 'squared-hinge' does not fit clouds, whose task is classification"):
+    with pytest.raises(TrainingError, match="loss 'squared-hinge' does not fit clouds, whose task is class"):
         loop.train(small.network(), small.clouds(), PLAIN.changed(loss="squared-hinge"), seed=0, device=CPU)
 
 

@@ -45,7 +45,7 @@ def test_fifty_kills_at_random_moments_leave_no_trace_in_the_weights(small, tmp_
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the helper forks")
 def test_kills_leave_no_trace_in_what_was_learnt_from_a_stream(small, tmp_path):
     outcome = run_program(small, tmp_path, "stream")
-    assert outcome["killed"] >= 15
+    assert outcome["killed"] >= 9
     assert outcome["wrong"] == 0
     assert {line.split()[0] for line in outcome["resumed at"]} - {"0"}, "all kills came in the first chunk"
 

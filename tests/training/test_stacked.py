@@ -287,7 +287,7 @@ def test_data_that_do_not_fit_are_refused():
         together(networks(count=1), data, HINGE, seeds=[0])
     with pytest.raises(TrainingError, match=r"has 100 training samples, expected at least one full batch"):
         together(networks(), data, HINGE.changed(batch=101, drop_last=True))
-    with pytest.raises(TrainingError, match="loss 'squared-hinge' does not fit clouds, whose task is classification"):
+    with pytest.raises(TrainingError, match="loss 'squared-hinge' does not fit clouds, whose task is class"):
         together(networks(3), clouds(3), HINGE)
 
 

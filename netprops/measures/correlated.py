@@ -32,24 +32,23 @@ Places = NDArray[np.int64]
 _PANEL, _UNITS = 15 << 20, 1536
 # Units of a right panel: tiles of this width are multiplied as fast as larger ones.
 _PART = 256
-# Numbers that are float64 at a time, samples that are standardised at a time: 2 MB at most, which stay in a
-# core's cache.
-_BLOCK, _ROWS = 1 << 18, 256
-# Samples of a product in bfloat16, a multiple of those: deeper ones leave the cache and take twice as long.
-_DEPTH = 2048
+# Numbers that are float64 at a time, and samples of a part that are standardised at a time: 1 MB at most,
+# which stays in a core's cache.
+_BLOCK, _ROWS = 1 << 17, 512
 # A unit whose deviation is below this share of its mean is constant: as in moments.py.
 _CONSTANT = 1e-12
 # Rounding of r in float32 up to N = 50,000, in proportion beyond: at most 5e-6 was seen at 10,000, 6e-6 at
 # 50,000 and 3e-5 at 400,000, for Gaussian, ReLU, binary, shifted and log-normal units. Such pairs are decided
 # in float64, where at most 5e-14 was seen.
 _SINGLE, _SINGLE_SAMPLES, _DOUBLE = 2e-5, 50_000, 1e-12
-# bfloat16 rounds by 2^-9 of a number at most: both factors of norm 1, and the product (Cauchy-Schwarz); its
-# sums are float32.
-_HALF = (1 + 2.0**-9) ** 3 - 1
+# bfloat16 has 8 binary digits and so rounds by 2^-8 of a number at most; the sums of a product are float32.
+_HALF = 2.0**-8
 # Scales beyond this could overflow float32; means of more deviations than this are subtracted in two parts.
 _LARGE, _FAR = 1e30, 1e3
 # Above this share of undecided pairs a whole tile in float32 costs less than pair by pair.
 _MANY = 1 / 64
+# So many pairs are decided in float64 together: that reads the activations once.
+_TOGETHER = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,9 +93,10 @@ def similar_units(
         raise UsageError(f"{name}: the threshold of |r| lies in (0, 1], got {threshold}")
     units = _Units(activations, name)
     count, width = activations.shape[1], _PART * max(1, min(_UNITS, _PANEL // len(activations)) // _PART)
-    found = np.zeros(count, dtype=np.int64)
+    found, near = np.zeros(count, dtype=np.int64), _Near(units, threshold)
     for first in range(0, count, width):
-        _count(units, first, min(first + width, count), threshold, found)
+        _count(units, first, min(first + width, count), threshold, found, near)
+    near.decide(found)
     return Similar(found, units.varies)
 
 
@@ -141,8 +141,10 @@ class _Units:
         self.activations = activations
         count, mean, squares = 0, np.zeros(activations.shape[1]), np.zeros(activations.shape[1])
         step = max(1, _BLOCK // activations.shape[1])
+        block = np.empty((step, activations.shape[1]))  # the activations are the caller's
         for start in range(0, len(activations), step):
-            part = np.asarray(activations[start : start + step], dtype=np.float64)
+            part = block[: len(activations) - start]
+            part[...] = activations[start : start + step]
             middle = part.mean(axis=0)
             if not np.isfinite(middle).all():
                 row, unit = (int(i[0]) for i in np.nonzero(~np.isfinite(part)))
@@ -150,9 +152,10 @@ class _Units:
                     f"{name}: unit {unit} is {part[row, unit]} for sample {start + row}, expected finite "
                     f"activations"
                 )
-            part = part - middle  # a new array: the activations are the caller's
+            part -= middle
+            part *= part
             apart, whole = middle - mean, count + len(part)
-            squares += np.einsum("ij,ij->j", part, part) + apart**2 * (count * len(part) / whole)
+            squares += part.sum(axis=0) + apart**2 * (count * len(part) / whole)
             mean += apart * (len(part) / whole)
             count = whole
         self.mean = mean
@@ -162,21 +165,29 @@ class _Units:
         self.single = activations.dtype.itemsize <= 4 and self.scale.max() < _LARGE
         self.rounding = _SINGLE * max(1, count / _SINGLE_SAMPLES)
         self.far = bool((np.abs(mean) * self.scale).max() * np.sqrt(count) > _FAR)
+        self.halving = np.full_like(mean, np.nan)  # norm of what each unit loses in bfloat16, where known
 
     def panel(self, start: int, stop: int) -> _Panel:
         """Return some of the units, standardised."""
         import torch
 
-        units, samples = stop - start, len(self.activations)
-        single = torch.empty((units, samples))
-        depths = [min(_DEPTH, samples - first) for first in range(0, samples, _DEPTH) if _half_is_fast()]
-        half = [torch.empty((units, depth), dtype=torch.bfloat16) for depth in depths]
-        for first in range(0, samples, _ROWS):
-            part = torch.from_numpy(self._standardised(first, first + _ROWS, start, stop)).T.contiguous()
-            single[:, first : first + _ROWS] = part
-            if half:
-                half[first // _DEPTH][:, first % _DEPTH : first % _DEPTH + _ROWS] = part
-        return _Panel(single.numpy(), half)
+        samples, halved = len(self.activations), _half_is_fast()
+        # From numpy, which asks for huge pages.
+        single = np.empty((stop - start, samples), dtype=np.float32)
+        target = torch.from_numpy(single)
+        for left in range(start, stop, _PART):
+            right = min(left + _PART, stop)
+            known = not halved or not np.isnan(self.halving[left:right]).any()
+            lost = torch.zeros(right - left)
+            for first in range(0, samples, _ROWS):
+                part = torch.from_numpy(self._standardised(first, first + _ROWS, left, right))
+                target[left - start : right - start, first : first + _ROWS] = part.T
+                if not known:
+                    lost += (part - part.bfloat16()).square_().sum(0)
+            if not known:
+                self.halving[left:right] = lost.double().sqrt().numpy()
+        half = target.bfloat16() if halved else None
+        return _Panel(single, half, self.halving[start:stop])
 
     def exactly(self, left: Places, right: Places) -> Floats:
         """Return |r| of pairs of units in float64."""
@@ -212,18 +223,50 @@ class _Panel:
 
     Args:
         single: (p, N) float32.
-        half: Its blocks (p, 2048) as bfloat16; none where that is not fast.
+        half: The same as bfloat16; None where that is not fast.
+        lost: (p,) norm of the difference, for units of norm 1.
     """
 
     single: NDArray[np.float32]
-    half: list[torch.Tensor]
+    half: torch.Tensor | None
+    lost: Floats
 
     def part(self, start: int, stop: int) -> _Panel:
         """Return some of the units, without a copy."""
-        return _Panel(self.single[start:stop], [block[start:stop] for block in self.half])
+        half = None if self.half is None else self.half[start:stop]
+        return _Panel(self.single[start:stop], half, self.lost[start:stop])
 
 
-def _count(units: _Units, first: int, last: int, threshold: float, found: NDArray[np.int64]) -> None:
+class _Near:
+    """Pairs within rounding of the threshold, decided in float64 many at a time."""
+
+    def __init__(self, units: _Units, threshold: float) -> None:
+        self._units, self._threshold = units, threshold
+        self._left: list[Places] = []
+        self._right: list[Places] = []
+
+    def take(self, left: Places, right: Places, found: NDArray[np.int64]) -> None:
+        """Take pairs in; raise the counts of those that are similar once enough have come together."""
+        self._left.append(left)
+        self._right.append(right)
+        if sum(map(len, self._left)) >= _TOGETHER:
+            self.decide(found)
+
+    def decide(self, found: NDArray[np.int64]) -> None:
+        """Raise the counts (n,) of all pairs that were taken in and are similar."""
+        if not self._left:
+            return
+        left, right = np.concatenate(self._left), np.concatenate(self._right)
+        self._left.clear()
+        self._right.clear()
+        similar = self._units.exactly(left, right) >= self._threshold - _DOUBLE
+        for side in (left, right):
+            found += np.bincount(side[similar], minlength=len(found))
+
+
+def _count(
+    units: _Units, first: int, last: int, threshold: float, found: NDArray[np.int64], near: _Near
+) -> None:
     """Count the pairs of some units with each other and with all behind them.
 
     Args:
@@ -232,6 +275,7 @@ def _count(units: _Units, first: int, last: int, threshold: float, found: NDArra
         last: The first of those behind them.
         threshold: Of |r|.
         found: (n,) counts, which are raised.
+        near: Takes the pairs that are decided later.
     """
     whole = units.panel(first, last)
     for second in range(first, len(found), _PART):
@@ -242,10 +286,11 @@ def _count(units: _Units, first: int, last: int, threshold: float, found: NDArra
         tile, undecided = _screened(left, right, threshold, diagonal, units.rounding)
         similar = tile >= threshold
         rows, columns = undecided
-        near = np.abs(tile[rows, columns] - threshold) <= units.rounding
-        if near.any():
-            rows, columns = rows[near], columns[near]
-            similar[rows, columns] = units.exactly(first + rows, second + columns) >= threshold - _DOUBLE
+        close = np.abs(tile[rows, columns] - threshold) <= units.rounding
+        if close.any():
+            rows, columns = rows[close], columns[close]
+            similar[rows, columns] = False
+            near.take(first + rows, second + columns, found)
         if second < last:
             similar = np.triu(similar, diagonal)
         found[first : first + len(tile)] += np.count_nonzero(similar, axis=1)
@@ -269,11 +314,9 @@ def _screened(
     """
     import torch
 
-    if left.half:
-        product = (left.half[0] @ right.half[0].T).float()
-        for one, other in zip(left.half[1:], right.half[1:], strict=True):
-            product += one @ other.T
-        undecided = (product.abs_() - threshold).abs_() <= _HALF + rounding
+    if left.half is not None and right.half is not None:
+        product = (left.half @ right.half.T).float()
+        undecided = (product.abs() - threshold).abs_() <= _margin(left.lost, right.lost, threshold, rounding)
         if diagonal > 1 - len(left.single):
             undecided = undecided.triu(diagonal)
         rows, columns = undecided.nonzero().numpy().T
@@ -287,6 +330,16 @@ def _screened(
     close = torch.from_numpy(np.triu(np.abs(whole - threshold) <= rounding, diagonal))
     rows, columns = close.nonzero().numpy().T
     return whole, (rows, columns)
+
+
+def _margin(left: Floats, right: Floats, threshold: float, rounding: float) -> float:
+    """Return how far a product in bfloat16 may be from the threshold, on the other side of which r lies.
+
+    The factors lose at most |dx| + |dy| + |dx| |dy| of r (Cauchy-Schwarz), float32 its rounding, and then the
+    product is rounded itself.
+    """
+    lost = float(left.max() + right.max() + left.max() * right.max()) + rounding
+    return lost + _HALF * (threshold + lost)
 
 
 @lru_cache(maxsize=1)

@@ -10,12 +10,11 @@ import argparse
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netprops import layers_command, record_commands
+from netprops import layers_command, record_commands, settings
 from netprops.content import content, did_you_mean, families, nearest, suites
 from netprops.errors import NetpropsError, UsageError
 from netprops.plugin.progress import Aloud
@@ -202,12 +201,9 @@ def _configures_pytest(path: Path) -> bool:
     """Return whether a file is a pytest configuration, by pytest's own rules."""
     if path.name in _OWN_CONFIGS:
         return True
-    text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".toml":
-        try:
-            return "pytest" in tomllib.loads(text).get("tool", {})
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path} is not TOML: {error}") from error
+        return "pytest" in settings.document(path).get("tool", {})
+    text = path.read_text(encoding="utf-8", errors="replace")
     section = "pytest" if path.name == "tox.ini" else "tool:pytest"
     return re.search(rf"^\[{section}\]", text, re.MULTILINE) is not None
 
@@ -272,7 +268,7 @@ def _with_data(specs: Iterable[Spec], arguments: argparse.Namespace) -> list[Spe
     root = _data_root(arguments)
     kept, said = [], set()
     for spec in specs:
-        sentence = None if arguments.download else check(spec.family.data, root)
+        sentence = None if arguments.download else check(spec.data, root)
         if sentence is None:
             kept.append(spec)
         elif sentence not in said:

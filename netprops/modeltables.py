@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,12 +21,11 @@ from netprops.content import did_you_mean, nearest
 from netprops.declaration import Family, Scale, Spec
 from netprops.errors import UsageError
 from netprops.importing import name_of, slug, takes_width
+from netprops.settings import sections
 from netprops.training.recipe import Recipe
 
 ROLES = ("clones", "robustness", "features")
 """The claims that imported networks take part in."""
-
-FILES = ("netprops.toml", "pyproject.toml")
 
 
 class Table(BaseModel):
@@ -204,17 +202,8 @@ def read_tables(folders: tuple[Path, ...]) -> dict[str, tuple[Table, Path]]:
     """
     found: dict[str, tuple[Table, Path]] = {}
     for folder in dict.fromkeys(folders):
-        for file in FILES:
-            path = folder / file
-            if not path.is_file():
-                continue
-            try:
-                document = tomllib.loads(path.read_text(encoding="utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise UsageError(f"{path} is not TOML: {error}") from error
-            if file == "pyproject.toml":
-                document = document.get("tool", {}).get("netprops", {})
-            for name, given in document.get("models", {}).items():
+        for path, section in sections(folder, "models"):
+            for name, given in section.items():
                 found.setdefault(name, (_table(name, given, path), folder))
     return found
 

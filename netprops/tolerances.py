@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from netprops.content import did_you_mean
 from netprops.errors import UsageError
+from netprops.settings import sections
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)\s*(%?)")
 _FORM = (
@@ -113,26 +113,14 @@ def from_toml(root: Path) -> dict[str, Tolerance]:
         root: The folder of both files; netprops.toml wins key by key.
 
     Raises:
-        UsageError: If a file is no TOML, or a value is neither a number nor a text such as ``"20%"``.
+        UsageError: If a file is no TOML, tolerances are no table, or a value is neither a number nor a text
+            such as ``"20%"``.
     """
     found: dict[str, Tolerance] = {}
-    for name in ("pyproject.toml", "netprops.toml"):
-        path = root / name
-        if not path.is_file():
-            continue
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not TOML: {error}") from error
-        if name == "pyproject.toml":
-            document = document.get("tool", {}).get("netprops", {})
-        table = document.get("tolerances", {})
-        if not isinstance(table, dict):
-            raise UsageError(f"{path}: tolerances must be a table, got {table!r}")
-        for key, value in table.items():
-            found[key] = _tolerance(
-                value if isinstance(value, str) else repr(value), f"{key} = {value!r} in {path}"
-            )
+    for path, section in sections(root, "tolerances"):
+        for key, value in section.items():
+            amount = value if isinstance(value, str) else repr(value)
+            found.setdefault(key, _tolerance(amount, f"{key} = {value!r} in {path}"))
     return found
 
 

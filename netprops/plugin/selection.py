@@ -6,7 +6,6 @@ Words: the *target* of a property test is one network (a spec) or one family; a 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from netprops import settings
 from netprops.content import did_you_mean, nearest
 from netprops.errors import UsageError
 from netprops.plugin.options import SCALES
@@ -169,10 +169,7 @@ def expected_failures(folder: Path, scale: str) -> tuple[ExpectedFailure, ...]:
 def _entries(place: Path) -> list[ExpectedFailure]:
     """Return all entries of one file."""
     names = {field.name for field in fields(ExpectedFailure)} - {"place"}
-    try:
-        document = tomllib.loads(place.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{place} is not TOML: {error}") from error
+    document = settings.document(place)
     if set(document) - {"xfail"}:
         raise UsageError(f"{place} holds {sorted(document)}, expected tables [[xfail]] only")
     entries = []

@@ -5,11 +5,14 @@ import os
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
-from netprops import building
+from netprops import building, data, models
 from netprops.cache import Cache
 from netprops.declaration import Family
-from netprops.errors import MeasurementError, UsageError
+from netprops.errors import DamagedEntryError, MeasurementError, UsageError
+from netprops.subject import error_share
 from netprops.training.recipe import Recipe
 from netprops.zoo import Zoo
 
@@ -233,3 +236,124 @@ def test_what_is_kept_is_measured_once_for_each_snapshot(fc5):
     assert len(asked) == 1
     fc5.at(fc5.snapshots[0]).kept("a-test", measure)
     assert len(asked) == 2
+
+
+ONLINE = Family(
+    name="fc5",
+    architecture="fc5",
+    data="gegenbauer:1:4",
+    scale="mini",
+    widths=(8,),
+    seeds=1,
+    source="none",
+    recipe=Recipe(
+        epochs=3, batch=300, optimizer="adam", lr=1e-2, loss="squared", online=True, snapshots=(0,)
+    ),
+)
+
+
+def test_step_losses_of_an_online_network_are_found_in_its_entry(zoo):
+    subject = zoo.subject(ONLINE.specs()[0])
+    losses = subject.step_losses
+    assert losses.shape == (3 * 4,)
+    assert losses.dtype == np.float32
+    sizes = np.array([300, 300, 300, 100])
+    means = (losses.reshape(3, 4) * sizes).sum(1) / 1000
+    assert [line.loss for line in subject.history] == pytest.approx(means.tolist())
+    again = Zoo(Cache(zoo.cache.root), device="cpu").subject(subject.spec)
+    np.testing.assert_array_equal(again.step_losses, losses)
+    np.testing.assert_array_equal(again.at(0).step_losses, losses)
+    assert subject.error("test") == subject.summary()["test_error"]
+    start = subject.at(0)
+    errors = [np.mean((one.logits("test")[:, 0] - one.labels("test")) ** 2) for one in (start, subject)]
+    assert errors[1] < errors[0]
+
+
+def test_damaged_step_losses_are_noticed(tmp_path):
+    zoo = Zoo(Cache(tmp_path), device="cpu")
+    subject = zoo.subject(ONLINE.specs()[0])
+    path = subject.entry.path / "losses.safetensors"
+    found = bytearray(path.read_bytes())
+    found[-1] ^= 1
+    path.write_bytes(found)
+    with pytest.raises(DamagedEntryError, match=r"losses\.safetensors does not have the digest"):
+        subject.step_losses  # noqa: B018
+
+
+def test_a_network_without_step_losses_says_so(fc5):
+    with pytest.raises(UsageError, match="fc5-pdigits-w8-s0 keeps no losses of its steps; a recipe that is"):
+        fc5.step_losses  # noqa: B018
+
+
+class Scaled(nn.Linear):
+    """Reads a quarter of its features, as readouts under muP read a part of theirs."""
+
+    scale = 0.25
+
+    def forward(self, x):
+        return functional.linear(self.scale * x, self.weight, self.bias)
+
+
+class Reader(nn.Module):
+    """Answers at every position of a sequence by the mean of what it has read; its features are the last."""
+
+    features_layer, readout_layer = "last", "readout"
+
+    def __init__(self, *, width, inputs, outputs):
+        super().__init__()
+        self.embedding, self.last = nn.Embedding(outputs, int(width)), nn.Identity()
+        self.readout, self.feature_width = Scaled(int(width), outputs), int(width)
+
+    def forward(self, tokens):
+        embedded = self.embedding(tokens.long())
+        stream = embedded.cumsum(1) / torch.arange(1, tokens.shape[1] + 1, device=tokens.device)[:, None]
+        self.last(stream[:, -1])
+        return self.readout(stream)
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """A network of sequences, every third of which asks for nothing at its last position."""
+    tokens = torch.randint(0, 3, (60, 4), generator=torch.Generator().manual_seed(0))
+    labels = (tokens + 1) % 3
+    labels[::3, 3] = -100
+    part = data.Split(tokens, labels)
+    whole = data.Dataset(name="said", train=part, test=part, task="tokens", classes=("a", "b", "c"))
+    monkeypatch.setitem(models._REGISTRY, "reader", Reader)
+    monkeypatch.setitem(data._REGISTRY, "said", data.Source(lambda request: whole, lambda request: None))
+    family = Family(
+        name="reader",
+        architecture="reader",
+        data="said",
+        scale="mini",
+        widths=(8,),
+        seeds=1,
+        source="none",
+        recipe=Recipe(epochs=3, batch=20, optimizer="adam", lr=0.1),
+    )
+    return Zoo(Cache(tmp_path), device="cpu").subject(family.specs()[0])
+
+
+def test_of_sequences_a_subject_answers_for_the_last_position(reader):
+    own = own_outputs(reader, "test")
+    assert own.shape == (60, 4, 3)
+    np.testing.assert_allclose(reader.logits("test"), own[:, -1], atol=1e-5)
+    last = reader.dataset.test.labels[:, -1].numpy()
+    np.testing.assert_array_equal(reader.labels("test"), last)
+    assert reader.error("test") == np.mean((own[:, -1].argmax(1) != last)[last >= 0])
+    everywhere = reader.dataset.test.labels.numpy()
+    wrong = (own.argmax(2) != everywhere)[everywhere >= 0].mean()
+    assert reader.summary()["test_error"] == pytest.approx(wrong)
+    assert 0 < wrong < 1
+
+
+def test_the_readout_is_scaled_as_its_layer_scales(reader):
+    assert reader.entry.manifest["readout_scale"] == 0.25
+    np.testing.assert_array_equal(reader.readout.weight, 0.25 * reader.weights("readout.weight"))
+    del reader.entry.manifest["readout_scale"], reader.__dict__["readout"]
+    np.testing.assert_array_equal(reader.readout.weight, reader.weights("readout.weight"))
+
+
+def test_an_error_of_nothing_asked_is_no_number():
+    with pytest.raises(MeasurementError, match="no sample has a label that is asked for"):
+        error_share(np.zeros((2, 3)), np.array([-100, -100]))

@@ -57,11 +57,11 @@ class Feed:
             self._take(chunk)
         return self.weights
 
-    def share(self, part: Tensor, rows: Tensor) -> float | Tensor:
+    def share(self, part: Tensor, rows: Tensor) -> float:
         """Return the share that some of a step's rows have in the mean over all of them."""
         if self.weights is None:
             return len(part) / len(rows)
-        return self.weights[part].sum() / self.weights[rows].sum()
+        return int(self.weights[part].sum()) / int(self.weights[rows].sum())
 
     def _take(self, split: Split) -> None:
         self.inputs = resident(split.inputs, self._device)

@@ -1,5 +1,5 @@
 import copy
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -64,6 +64,11 @@ def case(kind):
     return Attentive(), torch.randn(30, 6, 4), labels, loss
 
 
+@cache
+def dense_of(kind):
+    return dense(*case(kind))
+
+
 def dense(network, inputs, labels, loss, step=1e-5):
     """(P, P) Hessian of the mean loss, by differences of its gradient in float64.
 
@@ -87,7 +92,7 @@ def dense(network, inputs, labels, loss, step=1e-5):
 @pytest.mark.parametrize("kind", ["classes", "numbers", "sequences"])
 def test_it_is_the_top_eigenvalue_of_the_dense_hessian(kind):
     network, inputs, labels, loss = case(kind)
-    expected = np.linalg.eigvalsh(dense(network, inputs, labels, loss))[-1]
+    expected = np.linalg.eigvalsh(dense_of(kind))[-1]
     for batch in (7, 256):
         found = sharpness(network.train(), inputs, labels, loss, rng=rng(), batch=batch)
         assert found.value == pytest.approx(expected, rel=1e-3)
@@ -98,7 +103,7 @@ def test_it_is_the_top_eigenvalue_of_the_dense_hessian(kind):
 
 def test_products_are_exact_and_bounded_in_samples():
     network, inputs, labels, loss = case("classes")
-    full = dense(network, inputs, labels, loss)
+    full = dense_of("classes")
     seen = []
     network.register_forward_pre_hook(lambda module, arguments: seen.append(len(arguments[0])))
     for batch in (4, 30):
@@ -120,7 +125,7 @@ def test_scales_are_learning_rates_of_parameters():
     root = np.concatenate(
         [np.full(one.numel(), scales.get(name, 1.0) ** 0.5) for name, one in network.named_parameters()]
     )
-    expected = np.linalg.eigvalsh(root[:, None] * dense(network, inputs, labels, loss) * root)[-1]
+    expected = np.linalg.eigvalsh(root[:, None] * dense_of("numbers") * root)[-1]
     found = sharpness(network, inputs, labels, loss, rng=rng(), scales=scales)
     assert found.value == pytest.approx(expected, rel=1e-3)
     assert found.details["scaled"] is True
@@ -171,9 +176,9 @@ def test_network_and_gradients_are_as_before_also_after_an_error():
     with torch.no_grad():
         sharpness(network, inputs, labels, loss, rng=rng())
         assert not torch.is_grad_enabled()
+    broken = inputs.clone()
+    broken[9] = torch.nan
     with pytest.raises(MeasurementError, match="the loss of samples 8 to 15 is not finite"):
-        broken = inputs.clone()
-        broken[9] = torch.nan
         sharpness(network, broken, labels, loss, rng=rng(), batch=8)
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())

@@ -72,7 +72,7 @@ def spectrum(kernel: ArrayLike | Spectrum, *, noise: float = NOISE, name: str = 
     apart = float(np.abs(matrix - matrix.T).max())
     if apart > noise * len(matrix) * largest:
         raise MeasurementError(
-            f"{name}: the kernel is not symmetric, by {apart / largest:.2g} of its largest"
+            f"{name}: the kernel is not symmetric, by {apart / largest:.2g} of its largest entry"
         )
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     if -values[0] > noise * values[-1]:

@@ -15,7 +15,7 @@ def rng(seed=0):
 
 
 def hessian_like(size, seed=0):
-    """A symmetric matrix with a few large eigenvalues and a bulk on both sides of zero, and the eigenvalues."""
+    """A symmetric matrix of a few large eigenvalues and a bulk on both sides of zero, and its eigenvalues."""
     frame = np.linalg.qr(rng(seed).standard_normal((size, size)))[0]
     values = np.concatenate([[12.0, 7, 6.5, 3, 2], rng(seed).uniform(-0.5, 0.5, size - 5)])
     return (frame * values) @ frame.T, values

@@ -26,7 +26,8 @@ def load_random_labels(request: Request) -> Dataset:
     """Return another data set, ``random-labels:cifar10``, with labels that are drawn uniformly.
 
     Every label of both parts is drawn by itself from all classes, once and for all: a network that answers
-    its training part right has memorised it, and its test error is that of guessing.
+    its training part right has memorised it, and its test error is that of guessing. It has
+    no stream.
 
     Raises:
         UsageError: If there is no such other data set.
@@ -35,9 +36,8 @@ def load_random_labels(request: Request) -> Dataset:
     Source: Zhang et al. 2017, "Understanding deep learning requires rethinking generalization", section 2.1.
     """
     whole = load(request.argument, request.root, cache_root=request.cache_root, progress=request.progress)
-    return replace(
-        whole, name=request.name, train=_relabelled(whole, "train"), test=_relabelled(whole, "test")
-    )
+    train, test = (_relabelled(whole, part) for part in ("train", "test"))
+    return replace(whole, name=request.name, train=train, test=test, stream=None)
 
 
 def answers(whole: Dataset) -> NDArray[Any]:

@@ -49,3 +49,8 @@ def test_what_is_missing_is_said_by_the_data_set_that_is_named(tmp_path):
 def test_there_must_be_such_a_data_set(name, words):
     with pytest.raises(UsageError, match=words):
         data.load(name, None)
+
+
+def test_a_stream_would_have_the_true_labels_and_is_dropped():
+    assert data.load("digit-stream", None).stream is not None
+    assert data.load("random-labels:digit-stream", None).stream is None

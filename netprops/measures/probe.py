@@ -29,6 +29,7 @@ from netprops.measurement import Measurement
 from netprops.measures.blocks import Features, Floats, Rows, Table, in_blocks
 from netprops.measures.moments import varies
 from netprops.measures.span import seeds_and_samples
+from netprops.measures.threads import serial_if_small
 from netprops.statistics import share_interval
 
 # What the default chooses from: from next to no penalty to one above any curvature of a feature's own loss.
@@ -110,16 +111,18 @@ def linear_probe(
     grid = sorted({float(one) for one in np.atleast_1d(np.asarray(strength, dtype=np.float64))}, reverse=True)
     if not grid or not all(math.isfinite(one) and one > 0 for one in grid):
         raise UsageError(f"{name}: the strength of a penalty is a positive number, got {strength}")
-    problem, samples = _Problem(x, targets, len(classes), name), x.lengths[0]
-    chosen, start = grid[0], problem.zero()
+    samples = x.lengths[0]
+    held = np.zeros(samples, dtype=np.bool_)
     if len(grid) > 1:
-        held = np.zeros(samples, dtype=np.bool_)
         held[rng.permutation(samples)[: round(_HELD_OUT * samples)]] = True
         if not held.any():
             raise MeasurementError(f"{name}: {samples} training samples are too few to hold some out")
-        chosen, start = _choose(problem, grid, held)
-    weights, iterations, gradient = problem.train(np.full(samples, 1 / samples), chosen, start)
-    correct = problem.correct(weights, test=True)
+    with serial_if_small(samples * x.shape[1] * max(len(classes), x.shape[1])):
+        problem = _Problem(x, targets, len(classes), name)
+        chosen, start = _choose(problem, grid, held) if len(grid) > 1 else (grid[0], problem.zero())
+        weights, iterations, gradient = problem.train(np.full(samples, 1 / samples), chosen, start)
+        correct = problem.correct(weights, test=True)
+        train_accuracy = float(problem.correct(weights, test=False).mean())
     return Probe(
         accuracy=share_interval(
             correct,
@@ -136,7 +139,7 @@ def linear_probe(
             },
         ),
         correct=correct,
-        train_accuracy=float(problem.correct(weights, test=False).mean()),
+        train_accuracy=train_accuracy,
         strength=chosen,
         iterations=iterations,
         gradient=gradient,

@@ -30,6 +30,7 @@ from netprops.measures.bias_variance import crossed
 from netprops.measures.blocks import Features, Floats, Table
 from netprops.measures.moments import EXACT
 from netprops.measures.regression import Regression, Score
+from netprops.measures.threads import serial_if_small
 from netprops.statistics import t_quantile
 
 
@@ -151,12 +152,13 @@ def feature_span(
             without test features.
     """
     x, y = _tables(sources, targets, test_sources, test_targets, name)
-    work = Regression.of(x, y, strengths, validation, shuffled, rng, name)
-    first, second = work.rows.halves
-    held_out = work.score([(first, work.strengths[0]), (second, work.strengths[1])], name, "held-out")
-    tested = None
-    if len(work.rows.test):
-        tested = work.score([(work.rows.test, work.strengths[2])], f"{name} on test rows", "test")
+    with serial_if_small(_largest_product(x, y)):
+        work = Regression.of(x, y, strengths, validation, shuffled, rng, name)
+        first, second = work.rows.halves
+        held_out = work.score([(first, work.strengths[0]), (second, work.strengths[1])], name, "held-out")
+        tested = None
+        if len(work.rows.test):
+            tested = work.score([(work.rows.test, work.strengths[2])], f"{name} on test rows", "test")
     return Span(
         held_out=held_out,
         tested=tested,
@@ -203,10 +205,11 @@ def residual_features(
         Duzgun et al. 2024, definition 2.6.
     """
     x, y = _tables(sources, targets, test_sources, test_targets, name)
-    work = Regression.of(x, y, strengths, validation, False, rng, name)
-    left = np.empty(work.y.shape, dtype=np.float32)
-    for some, residuals in work.residuals(np.arange(len(left)), work.strengths[2]):
-        left[some] = residuals
+    with serial_if_small(_largest_product(x, y)):
+        work = Regression.of(x, y, strengths, validation, False, rng, name)
+        left = np.empty(work.y.shape, dtype=np.float32)
+        for some, residuals in work.residuals(np.arange(len(left)), work.strengths[2]):
+            left[some] = residuals
     train = left[: work.y.lengths[0]]
     squares = np.einsum("ij,ij->j", train, train, dtype=np.float64) / len(train)
     left[:, squares <= EXACT * work.ridge.squares / work.ridge.n] = 0.0
@@ -338,3 +341,8 @@ def _tables(
         Table(sources, test_sources, name=name, what="sources"),
         Table(targets, test_targets, name=name, what="targets"),
     )
+
+
+def _largest_product(x: Table, y: Table) -> int:
+    """Return how many multiplications the largest of a regression's products has."""
+    return len(x) * x.shape[1] * max(x.shape[1], y.shape[1])

@@ -9,9 +9,9 @@ combinations of a sample's outputs, its *directions*.
 J would have 10 GB for 256 samples of 10 outputs and 10^6 parameters, and J J' would take 10^13 operations.
 But a map's part of it is a product of two small kernels, (slopes slopes') ∘ (inputs inputs'), summed over
 pairs of positions; where those are many, the map's rows of J are made from inputs and slopes, a few columns
-at a time.
-Which parameters belong to maps, and to one only, is seen while the network runs, and checked on a few samples
-against the plain gradient. What is left (norms, embeddings) has its rows of J from ``torch.func``, in blocks.
+at a time. Which parameters belong to maps, and to one only, is seen while the network runs, and checked on a
+few samples against the plain gradient. What is left (norms, embeddings) has its rows of J from
+``torch.func``, in blocks.
 """
 
 from __future__ import annotations
@@ -19,32 +19,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal
+from functools import partial, reduce
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from netprops.activations import batches
 from netprops.curving import differentiating, scales_of
 from netprops.errors import MeasurementError, UsageError
+from netprops.maps import Map, Watch
 
 Kind = Literal["full", "trace"]
 
-_ARGUMENTS = {
-    functional.linear: ("input", "weight", "bias"),
-    functional.conv2d: ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
-}
-# Questions about a parameter that no output depends on.
-_HARMLESS = frozenset(
-    getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "requires_grad", "ndim")
-) | {Tensor.size, Tensor.dim, Tensor.numel}
-# Samples of the check; a number that no layout of positions divides by accident would be too large.
+# Samples of the check; each is one backward pass.
 _CHECKED = 3
 # Float32 gradients of one network, computed in two ways, differ by less.
 _AGREEMENT = 1e-3
@@ -106,92 +97,12 @@ def empirical_ntk(
         )
         maps, count = run.maps()
         every = torch.eye(count)
-        parts = [
-            run.kernel(some, maps, factors)
-            for some in ([every] if kind == "full" else torch.split_with_sizes(every, [1] * count))
-        ]
-    kernel = torch.stack(parts).sum(dim=0)
+        directions = [every] if kind == "full" else [every[one : one + 1] for one in range(count)]
+        kernel = reduce(torch.add, (run.kernel(some, maps, factors) for some in directions))
     array: NDArray[np.float64] = (kernel.triu() + kernel.triu(1).mT).numpy()
     if not np.isfinite(array).all():
         raise MeasurementError("a derivative of the outputs is not finite; the training has diverged")
     return array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Map:
-    """One call of a linear map or a convolution.
-
-    Args:
-        weight: Name of the weight, if it counts.
-        bias: Name of the bias, if it counts.
-        inputs: (B, ..., i) or (B, channels, height, width).
-        outputs: What the call gave, (B, ..., o) or (B, o, height, width), within the graph.
-        window: What cuts the patches of a convolution out of its inputs; None for a linear map.
-    """
-
-    weight: str | None
-    bias: str | None
-    inputs: Tensor
-    outputs: Tensor
-    window: Mapping[str, Any] | None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.weight, self.bias) if name is not None)
-
-    def positions(self, values: Tensor, samples: int) -> Tensor:
-        """Return (B, T, o) from what has the shape of the outputs."""
-        if self.window is None:
-            return values.reshape(samples, -1, values.shape[-1])
-        return values.flatten(2).mT
-
-    def patches(self, samples: int) -> Tensor:
-        """Return (B, T, i), the inputs of each position."""
-        values = self.inputs.detach()
-        if self.window is None:
-            return values.reshape(samples, -1, values.shape[-1])
-        return functional.unfold(values, **self.window).mT
-
-
-class _Watch(TorchFunctionMode):
-    """Notes all that parameters go into while a network runs: a map, or None for anything else."""
-
-    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self.names = {id(one): name for name, one in parameters.items()}
-        self.met: dict[str, list[_Map | None]] = {name: [] for name in parameters}
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        given = kwargs or {}
-        output = func(*args, **given)
-        met = [self.names[id(one)] for one in _leaves((args, given)) if id(one) in self.names]
-        if not met or func in _HARMLESS:
-            return output
-        known = self._map(func, args, given, output)
-        for name in met:
-            self.met[name].append(known if known is not None and name in known.names else None)
-        # What the network does to the output in place is not done to the one that is noted.
-        return output if known is None else output.clone()
-
-    def _map(self, func: Any, args: Sequence[Any], given: Mapping[str, Any], output: Any) -> _Map | None:
-        if func not in _ARGUMENTS:
-            return None
-        call = dict(zip(_ARGUMENTS[func], args, strict=False)) | dict(given)
-        window = None
-        if func == functional.conv2d:
-            padding = call.get("padding", 0)
-            if call.get("groups", 1) != 1 or isinstance(padding, str) or call["input"].dim() != 4:
-                return None
-            window = {
-                "kernel_size": tuple(call["weight"].shape[2:]),
-                "dilation": call.get("dilation", 1),
-                "padding": padding,
-                "stride": call.get("stride", 1),
-            }
-        weight, bias = (self.names.get(id(call.get(part))) for part in ("weight", "bias"))
-        return _Map(weight, bias, call["input"], output, window)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -216,11 +127,11 @@ class _Run:
     batch: int
     memory: int
 
-    def maps(self) -> tuple[list[_Map], int]:
+    def maps(self) -> tuple[list[Map], int]:
         """Return the maps whose parameters go nowhere else, as they ran on the first samples; and C."""
         few = replace(self, inputs=self.inputs[:_CHECKED])
         ((_, samples),) = few.batches(few.inputs, batch=_CHECKED)
-        with _Watch(self.parameters) as watch:
+        with Watch(self.parameters) as watch:
             outputs = self.flat(self.network(samples))
         alone = [name for name, met in watch.met.items() if len(met) == 1 and met[0] is not None]
         found = {id(one): one for name in alone if (one := watch.met[name][0]) is not None}
@@ -236,7 +147,7 @@ class _Run:
         direction = torch.randn(1, outputs.shape[1], generator=torch.Generator().manual_seed(0))
         return few._agreeing(several, samples, direction), outputs.shape[1]
 
-    def _agreeing(self, maps: Sequence[_Map], samples: Tensor, direction: Tensor) -> list[_Map]:
+    def _agreeing(self, maps: Sequence[Map], samples: Tensor, direction: Tensor) -> list[Map]:
         """Return the maps whose part of the kernel is that of their plain gradients."""
         weights = [self.parameters[name] for one in maps for name in one.names]
         slopes = []
@@ -260,7 +171,7 @@ class _Run:
                 agreeing.append(one)
         return agreeing
 
-    def kernel(self, directions: Tensor, maps: Sequence[_Map], factors: Mapping[str, float]) -> Tensor:
+    def kernel(self, directions: Tensor, maps: Sequence[Map], factors: Mapping[str, float]) -> Tensor:
         """Return (N R, N R) float64 on the CPU, whose upper triangle is the kernel's.
 
         Args:
@@ -270,14 +181,12 @@ class _Run:
         """
         rows = len(self.inputs) * len(directions)
         total = torch.zeros(rows, rows, dtype=torch.float64)
-        per_sample = [
-            (one.inputs.numel() + len(directions) * one.outputs.numel()) // min(len(self.inputs), _CHECKED)
-            for one in maps
-        ]
-        groups: list[list[_Map]] = []
+        groups: list[list[Map]] = []
         room = 0
-        for one, numbers in zip(maps, per_sample, strict=True):
-            needed = numbers * len(self.inputs) * one.outputs.element_size()
+        few = min(len(self.inputs), _CHECKED)
+        for one in maps:
+            numbers = one.patches(few).numel() + len(directions) * one.outputs.numel()
+            needed = numbers * one.outputs.element_size() * len(self.inputs) // few
             if not groups or needed > room:
                 groups.append([])
                 room = self.memory
@@ -292,12 +201,12 @@ class _Run:
             self._add_rows(total, rest, directions, factors)
         return total
 
-    def _captured(self, maps: Sequence[_Map], directions: Tensor) -> Iterator[tuple[_Map, Tensor, Tensor]]:
+    def _captured(self, maps: Sequence[Map], directions: Tensor) -> Iterator[tuple[Map, Tensor, Tensor]]:
         """Yield inputs (N, T, i) and slopes (N, R, T, o) of maps: a pass, and one back for each direction."""
         found: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in maps]
         watched = {name: self.parameters[name] for one in maps for name in one.names}
         for _, samples in self.batches(self.inputs, batch=self.batch):
-            with _Watch(watched) as watch:
+            with Watch(watched) as watch:
                 outputs = self.flat(self.network(samples))
             ran = [met for one in maps if (met := watch.met[one.names[0]][0]) is not None]
             ends = [one.outputs for one in ran]
@@ -318,7 +227,7 @@ class _Run:
             yield one, torch.cat(patches), torch.cat(parts)
 
     def _add_map(
-        self, total: Tensor, one: _Map, patches: Tensor, slopes: Tensor, factors: Mapping[str, float]
+        self, total: Tensor, one: Map, patches: Tensor, slopes: Tensor, factors: Mapping[str, float]
     ) -> None:
         """Add the part of a map's weight and bias to the upper triangle."""
         if one.bias is not None:
@@ -395,14 +304,3 @@ def _add_rows_of(total: Tensor, rows: Tensor, factor: float) -> None:
     for first in range(0, len(rows), size):
         block = rows[first : first + size] @ rows[first:].mT
         total[first : first + size, first:] += block.to(total) * factor
-
-
-def _leaves(values: Any) -> Iterator[Any]:
-    """Yield what nested arguments of a call hold."""
-    if isinstance(values, Mapping):
-        values = values.values()
-    elif not isinstance(values, list | tuple):
-        yield values
-        return
-    for one in values:
-        yield from _leaves(one)

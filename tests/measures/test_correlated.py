@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netprops.errors import MeasurementError, UsageError
-from netprops.measures import correlated
+from netprops.measures import correlated, panels
 from netprops.measures.correlated import correlations, mean_correlation, similar_units
 
 
@@ -22,16 +22,16 @@ def relu_features(rng, samples, units, d=6):
 
 @pytest.fixture(params=[True, False], ids=["bfloat16", "float32"])
 def half(request, monkeypatch):
-    monkeypatch.setattr(correlated, "_half_is_fast", lambda: request.param)
+    monkeypatch.setattr(panels, "half_is_fast", lambda: request.param)
     return request.param
 
 
 @pytest.mark.parametrize("threshold", [1e-6, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("many", [0.0, 1.0], ids=["tiles", "pairs"])
 def test_counts_are_those_of_the_whole_correlation_matrix(half, many, threshold, monkeypatch):
-    monkeypatch.setattr(correlated, "_MANY", many)
+    monkeypatch.setattr(panels, "_MANY", many)
     monkeypatch.setattr(correlated, "_UNITS", 40)
-    monkeypatch.setattr(correlated, "_PART", 16)
+    monkeypatch.setattr(panels, "PART", 16)
     features = relu_features(np.random.default_rng(0), 500, 150)
     found = similar_units(features, threshold=threshold)
     np.testing.assert_array_equal(found.counts, by_numpy(features, threshold))
@@ -79,11 +79,11 @@ def test_rounding_stays_below_what_is_decided_again(half):
         (20_000, 24)
     )
     for features in (np.exp(1.5 * signals), (signals > 1) * 1.0, signals + 1e3):
-        units = correlated._Units(features.astype(np.float32), "x")
+        units = panels.Units(features.astype(np.float32), "x")
         panel = units.panel(0, 24)
         exact = np.abs(correlations(units.activations))
         for threshold in (0.2, 0.5):
-            tile, _ = correlated._screened(panel, panel, threshold, 1, units.rounding)
+            tile, _ = panels.screened(panel, panel, threshold, 1, units.rounding)
             close = np.triu(np.abs(exact - threshold) < 0.002, 1)  # within what bfloat16 leaves undecided
             assert np.abs(tile - exact)[close].max(initial=0) < units.rounding / 2
             assert ((tile >= threshold) == (exact >= threshold))[

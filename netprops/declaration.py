@@ -34,6 +34,7 @@ class Variant(Frozen):
         kwargs: Changes of the architecture's further arguments.
         parts: Number of disjoint parts of the training set: seed s trains on part s % parts of partition
             s // parts; 0 for the whole set.
+        data: Another data set, with samples of the same shape and the same classes; empty for the family's.
     """
 
     changes: dict[str, Any] = Field(default_factory=dict)
@@ -42,6 +43,7 @@ class Variant(Frozen):
     why: str
     kwargs: dict[str, Any] = Field(default_factory=dict)
     parts: int = Field(default=0, ge=0)
+    data: str = ""
 
 
 class Family(Frozen):
@@ -190,6 +192,12 @@ class Spec:
     def recipe(self) -> Recipe:
         """The recipe that this network is trained by."""
         return self.family.recipe_for(self.width, self.variant)
+
+    @property
+    def data(self) -> str:
+        """Name of the data set that it is trained and tested on."""
+        changed = self.family.variant(self.variant).data if self.variant else ""
+        return changed or self.family.data
 
     @property
     def together(self) -> tuple[int, ...]:

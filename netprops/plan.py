@@ -82,7 +82,9 @@ def outline(spec: Spec, dataset: Dataset) -> Outline:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.device("meta"), torch.no_grad():
+    from netprops.models.skeleton import skeletons
+
+    with skeletons(), torch.no_grad():
         network = make(spec, dataset).eval()
         counter = FlopCounterMode(display=False)
         with counter:

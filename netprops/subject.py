@@ -175,11 +175,10 @@ class Subject:
         Raises:
             DamagedEntryError: If the file of the weights is damaged.
         """
-        import torch
-
         from netprops import models
+        from netprops.models.skeleton import skeletons
 
-        with torch.device("meta"):
+        with skeletons():
             network = models.build(
                 self.spec.family.architecture,
                 width=self.factor,
@@ -321,7 +320,7 @@ class Subject:
             "id": self.id,
             "family": self.family,
             "architecture": family.architecture,
-            "data": family.data,
+            "data": self.spec.data,
             "scale": family.scale,
             "variant": self.variant,
             "width": self.width,

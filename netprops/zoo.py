@@ -94,7 +94,7 @@ class Zoo:
 
     def dataset_of(self, spec: Spec) -> Dataset:
         """Return the data set that a network trains on: its family's, or its part of it."""
-        whole = self.dataset(spec.family.data)
+        whole = self.dataset(spec.data)
         if spec.part is None:
             return whole
         place = (whole.digest, *spec.part)
@@ -211,7 +211,7 @@ class Zoo:
 
     def _kin(self, spec: Spec) -> str:
         """Return what the relatives of a network have in common: of a part, those on the whole are too."""
-        kin = plan.kin(spec, self.dataset(spec.family.data), self.device)
+        kin = plan.kin(spec, self.dataset(spec.data), self.device)
         return f"{kin} stacked" if len(spec.together) > 1 else kin
 
     def _unit(self, spec: Spec) -> str:

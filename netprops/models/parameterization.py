@@ -38,6 +38,7 @@ from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd
 
 from netprops.errors import UsageError
+from netprops.models.skeleton import skeletons
 
 Parameterization = Literal["mup", "standard", "ntk"]
 PARAMETERIZATIONS = ("mup", "standard", "ntk")
@@ -150,7 +151,7 @@ def parameterize(
     }
     if parameterization != "standard":
         try:
-            with torch.device("meta"):
+            with skeletons():
                 found = mup.make_base_shapes(build(base), build(2 * base))
         except UsageError as error:
             raise UsageError(f"no base of width factor {base:g}: {error}") from error
@@ -212,6 +213,21 @@ def groups(
     else:
         found = _ntk_groups(parameters, optimizer, lr, weight_decay)
     return [{**group, "scale": group["lr"] / lr} for group in found if group["params"]]
+
+
+def learning_scales(network: nn.Module, optimizer: str = "sgd") -> dict[str, float]:
+    """Return the learning rate of each parameter relative to the recipe's, by its name.
+
+    Args:
+        network: Any; of one without base shapes, every parameter learns at the recipe's rate.
+        optimizer: One of :data:`OPTIMIZERS`.
+    """
+    named = dict(network.named_parameters())
+    if not isinstance(network, Parameterized):
+        return dict.fromkeys(named, 1.0)
+    found = groups(list(named.values()), optimizer=optimizer, lr=1.0, weight_decay=0.0)
+    scale = {id(parameter): group["scale"] for group in found for parameter in group["params"]}
+    return {name: scale[id(parameter)] for name, parameter in named.items()}
 
 
 def check(name: str, parameterization: str, base: float) -> None:

@@ -121,6 +121,30 @@ class FamilyUnderTest:
             )
         return self.widths
 
+    def aligned(self, variant: str | None = None) -> None:
+        """Refuse networks that did not see the same samples in the same order at every width.
+
+        Args:
+            variant: Of a variant; None for the plain family.
+
+        Raises:
+            UsageError: If their recipes differ in what decides the order, or seeds have orders of their own.
+        """
+        specs = self._specs(None, variant)
+        for name in ("epochs", "batch", "online", "order", "augmentation", "validation", "drop_last"):
+            found = {str(getattr(spec.recipe, name)) for spec in specs}
+            if len(found) > 1:
+                raise UsageError(
+                    f"{self.id}: networks have {name} {' and '.join(sorted(found))}, so that they do not see the "
+                    "same samples in the same order, and a comparison across widths would mean nothing"
+                )
+        recipe = specs[0].recipe
+        if not recipe.online and recipe.order == "seed":
+            raise UsageError(
+                f"{self.id}: every seed has an order of its own; set order='shared' in its recipe, so that "
+                "networks differ in their first weights alone"
+            )
+
     def pairs(self, variant: str, width: float | None = None) -> list[tuple[Subject, Subject]]:
         """Return pairs of a plain network and its variant, of equal width and seed.
 

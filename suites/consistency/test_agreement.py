@@ -1,0 +1,175 @@
+"""Claim: losses, predictions and representations of wide networks agree across widths, point by point."""
+
+import numpy as np
+import pytest
+
+from netprops.measures.consistency import consistent_until, falls, more_consistent
+from netprops.replicates import mean_curve
+
+CONSISTENT = (
+    "Vyas et al. 2023, section 1: deviations between successive widths fall, and narrow networks approach the "
+    "widest"
+)
+WHERE = {
+    "losses": "Fig. 2",
+    "logits": "Fig. 3 and 4",
+    "kernel": "Fig. 5 a-c and 12",
+    "dissimilarity": "Fig. 5, by CKA",
+    "preactivations": "Fig. 5 a and d",
+    "attention": "Fig. 1 d and 5 e-f",
+}
+STANDARD = "Vyas et al. 2023, App. D and E: the standard parameterization is less consistent"
+WORDS = {
+    "losses": "loss curves",
+    "logits": "logits on fixed test points",
+    "kernel": "the last layer's kernel",
+    "dissimilarity": "1 - CKA of the last layer",
+    "preactivations": "the distribution of preactivations",
+    "attention": "attention matrices",
+}
+UNTIL = 0.5
+"""Distance of logits, in units of their spread, up to which two widths count as agreeing."""
+
+
+@pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds", "snapshots"))
+@pytest.mark.parametrize("quantity", WORDS)
+def test_widths_agree_more_the_wider_they_are(
+    family, quantity, distances, between_seeds, over_widths, verdict
+):
+    """Distances to the widest network and between neighbouring widths fall with width.
+
+    One test for each quantity that is recorded at the end of training. The level in the figure is the
+    distance between two seeds of the widest width: initialisation alone. What would count against the claim: a
+    distance, of one kind or the other, that does not fall.
+    """
+    family.across(4)
+    curves = []
+    for against in ("widest", "successive"):
+        widths, found = distances(family, quantity, against)
+        name = f"distance of {WORDS[quantity]}, {'to the widest' if against == 'widest' else against}"
+        curves.append(over_widths(widths, found, name=name, y_name="distance", family=family))
+        verdict.expect(
+            falls(widths, found, name=name), at_most=0.0, source=f"{CONSISTENT}; {WHERE[quantity]}"
+        )
+    verdict.figure(
+        f"{quantity}-over-width",
+        curves,
+        title=f"Distance of {WORDS[quantity]} over width",
+        caption="At the width of the narrower of two networks. Geometric slopes are judged.",
+        levels={"two seeds": float(between_seeds(family, quantity).mean())},
+        y_scale="log",
+    )
+
+
+@pytest.mark.netprops(on="family", families="consistency", variant="standard")
+@pytest.mark.parametrize("quantity", ["losses", "logits", "kernel"])
+def test_mup_is_more_consistent_than_the_standard_parameterization(
+    family, quantity, distances, over_widths, verdict
+):
+    """Control: in standard parameterization the same widths, with the same seeds, are further apart.
+
+    Early in training, after as many chunks as make the first differences: late, all networks have learnt the
+    task, whatever their parameterization. What would count against the claim: distances that are not smaller
+    under µP.
+    """
+    found, curves = {}, []
+    for variant, label in ((None, "µP"), ("standard", "standard")):
+        widths, found[label] = distances(family, quantity, "successive", variant=variant)
+        curves.append(over_widths(widths, found[label], name=label, y_name="distance", family=family))
+    verdict.figure(
+        f"{quantity}-by-parameterization",
+        curves,
+        title=f"Distance of {WORDS[quantity]} between neighbouring widths",
+        caption="The same seeds, data and order in both parameterizations.",
+        y_scale="log",
+    )
+    verdict.expect(
+        more_consistent(found["µP"], found["standard"], name=f"distance of {WORDS[quantity]}"),
+        at_most=0.0,
+        source=STANDARD,
+    )
+
+
+@pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds", "snapshots"))
+def test_until_which_step_the_widest_networks_agree(family, distances, epochs, steps_of, verdict):
+    """The two widest widths agree from the first steps on, and as a number: until which step.
+
+    Agreement is a distance of logits of at most half of their spread. Later, widths may deviate (section 2
+    and 3); the step is reported with its interval. What would count against the claim: a family that does not
+    agree at the first step that is recorded.
+    """
+    kept = epochs(family)
+    steps = [steps_of(family, epoch) for epoch in kept]
+    measured = [distances(family, "logits", "successive", epoch=epoch)[1] for epoch in kept]
+    widths = distances(family, "logits", "successive", epoch=kept[0])[0]
+    rng = family.subjects()[0].rng("until")
+    verdict.figure(
+        "distance-over-steps",
+        [
+            mean_curve(
+                f"width {width:g} to the next",
+                steps,
+                np.array([one[:, place] for one in measured]).T,
+                x_name="training step",
+                y_name="distance of logits",
+                n_of="seeds",
+                rng=rng,
+            )
+            for place, width in enumerate(widths)
+        ],
+        title="Distance of logits between neighbouring widths, over training",
+        caption="Relative to the spread of the wider network's logits.",
+        y_scale="log",
+        levels={"agreement": UNTIL},
+    )
+    widest = np.array([one[:, -1] for one in measured]).T
+    until = consistent_until(
+        steps, widest, UNTIL, rng=rng, name="distance of logits of the two widest widths"
+    )
+    verdict.note(
+        f"{until.name}: {until}{', and no later step is recorded' if until.details['censored'] else ''}."
+    )
+    verdict.expect(until, at_least=float(steps[0]), source="Vyas et al. 2023, section 2: early in training")
+
+
+@pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds", "snapshots"))
+def test_what_single_points_are_told_agrees_over_training(family, rows, epochs, steps_of, verdict):
+    """The logit of the right answer on a single test point takes the same course at every width.
+
+    The figure shows one point, the claim is about all: averaged over seeds, the widest two widths are closer
+    to each other than the narrowest two at the end. What would count against the claim: they are not.
+    """
+    kept = epochs(family)
+    steps = [steps_of(family, epoch) for epoch in kept]
+    recordings = [rows(family, "logits", epoch=epoch) for epoch in kept]
+    widths = recordings[0][0]
+    answer = int(max(family.subjects()[0].labels("test")[0], 0)) if recordings[0][1][0][0].shape[1] > 1 else 0
+    rng = family.subjects()[0].rng("points")
+    verdict.figure(
+        "one-point-over-steps",
+        [
+            mean_curve(
+                f"width {width:g}",
+                steps,
+                np.array([[row[place][0, answer] for row in found] for _, found in recordings]).T,
+                x_name="training step",
+                y_name="logit of the right answer",
+                n_of="seeds",
+                rng=rng,
+            )
+            for place, width in enumerate(widths)
+        ],
+        title="Logit of the right answer on the first test point",
+        caption="Mean over seeds at each width.",
+    )
+    last = recordings[-1][1]
+    apart = [[np.sqrt(np.mean((row[k + 1] - row[k]) ** 2)) for k in (0, len(widths) - 2)] for row in last]
+    verdict.expect(
+        more_consistent(
+            np.array(apart)[:, 1],
+            np.array(apart)[:, 0],
+            name="difference of logits, widest pair against narrowest",
+        ),
+        at_most=0.0,
+        source=f"{CONSISTENT}; Fig. 3 a-c and 4",
+    )

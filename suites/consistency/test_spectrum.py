@@ -1,0 +1,209 @@
+"""Claim: kernels of all widths have one spectrum, but wide ones hold more of the task in their top modes."""
+
+import numpy as np
+import pytest
+
+from netprops.measurement import Curve
+from netprops.measures.consistency import falls
+from netprops.measures.spectrum import (
+    cumulative_power,
+    kernel_gradient_flow,
+    modes_holding,
+    spectrum,
+    spectrum_distance,
+    time_to,
+)
+from netprops.measures.trends import trend
+from netprops.models.parameterization import learning_scales
+from netprops.statistics import mean_interval
+from netprops.tangents import empirical_ntk
+
+FIG_10 = "Vyas et al. 2023, Fig. 10 b-c and e-f: spectra agree across widths, C(k) does not"
+FLOW = "Vyas et al. 2023, Fig. 10 d: after-kernels of wider networks converge faster"
+SAMPLES = {"mini": 128, "paper": 1000}
+"""Fixed points between which kernels are taken."""
+SHARE = 0.9
+
+
+def tangents(subject):
+    """Return the empirical NTK between the first test samples: its trace over outputs."""
+    inputs = subject.dataset.test.inputs[: SAMPLES[subject.spec.family.scale]]
+    kernel = empirical_ntk(
+        subject.network,
+        inputs,
+        kind="trace",
+        scales=learning_scales(subject.network),
+        select=lambda outputs: outputs[:, -1] if outputs.dim() == 3 else outputs,
+        device=subject.device,
+        prepare=subject.dataset.prepare,
+    )
+    return {"kernel": kernel}
+
+
+@pytest.fixture(scope="session")
+def kernels():
+    """Measure a family's NTK, averaged over seeds as its ensemble's: widths and (P, N, N), and targets."""
+    known = {}
+
+    def measured(family, epoch=None, variant=None):
+        key = (family.id, epoch, variant)
+        if key not in known:
+            networks = [one if epoch is None else one.at(epoch) for one in family.subjects(variant=variant)]
+            widths = sorted({one.factor for one in networks})
+            found = {
+                width: [
+                    one.kept("ntk-1", lambda one=one: tangents(one))["kernel"]
+                    for one in networks
+                    if one.factor == width
+                ]
+                for width in widths
+            }
+            labels = networks[0].labels("test")[: len(found[widths[0]][0])]
+            outputs = networks[0].dataset.outputs
+            targets = labels[:, None] if outputs == 1 else np.eye(outputs)[np.maximum(labels, 0)]
+            known[key] = (np.array(widths), found, targets - targets.mean(axis=0))
+        return known[key]
+
+    return measured
+
+
+def by_seed(found, widths, number):
+    """Return (S, P) of a number of each kernel."""
+    seeds = min(len(found[width]) for width in widths)
+    return np.array([[number(found[width][seed]) for width in widths] for seed in range(seeds)])
+
+
+def expect_equal_spectra(widths, found, verdict):
+    """Draw the spectra of all widths, and hold the trend of their distance to the widest to the claim."""
+    seeds = min(len(found[width]) for width in widths)
+    top = {width: spectrum(np.mean(found[width], axis=0)).eigenvalues for width in widths}
+    verdict.figure(
+        "spectra",
+        [
+            Curve.plain(
+                f"width {width:g}",
+                (np.flatnonzero(values > 0) + 1).tolist(),
+                values[values > 0].tolist(),
+                x_name="k",
+                y_name="eigenvalue",
+                how="kernel averaged over seeds",
+            )
+            for width, values in top.items()
+        ],
+        title="Eigenvalues of the NTK at every width",
+        caption="Of the kernel averaged over seeds, between fixed test points.",
+        y_scale="log",
+    )
+    apart = [
+        [spectrum_distance(found[width][seed], found[widths[-1]][seed]).value for width in widths[:-1]]
+        for seed in range(seeds)
+    ]
+    verdict.expect(
+        falls(widths[:-1], apart, name="distance of log spectra to the widest"), at_most=0.0, source=FIG_10
+    )
+
+
+@pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds", "snapshots"))
+def test_spectra_of_after_kernels_agree_across_widths(family, kernels, verdict):
+    """Eigenvalues of the NTK after training are those of the widest network, the more the wider a network is.
+
+    What would count against the claim: a distance of log spectra to the widest that does not fall with width.
+    """
+    widths, found, _ = kernels(family)
+    expect_equal_spectra(widths, found, verdict)
+
+
+@pytest.mark.netprops(on="family", families="consistency", variant="lazy")
+def test_spectra_of_lazy_networks_agree_across_widths(family, kernels, verdict):
+    """The same at initialisation, for networks whose features will not move: there the NTK is all that counts.
+
+    What would count against the claim: a distance of log spectra to the widest that does not fall with width.
+    """
+    widths, found, _ = kernels(family, 0, "lazy")
+    expect_equal_spectra(widths, found, verdict)
+
+
+@pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds", "snapshots"))
+def test_wide_networks_hold_the_task_in_fewer_modes(family, kernels, verdict):
+    """The after-kernel of wider networks needs fewer of its top eigenvectors for 90% of the targets.
+
+    What would count against the claim: a number of modes that does not fall with width.
+    """
+    widths, found, targets = kernels(family)
+    verdict.figure(
+        "cumulative-power",
+        [
+            cumulative_power(np.mean(found[width], axis=0), targets, name=f"width {width:g}")
+            for width in widths
+        ],
+        title="Share of the targets in the top k modes, C(k)",
+        caption="After-kernels, averaged over seeds.",
+    )
+    modes = by_seed(found, widths, lambda kernel: modes_holding(kernel, targets, share=SHARE).value)
+    verdict.expect(
+        trend(
+            widths, np.log2(modes), name=f"slope of log2 of the modes that hold {SHARE:.0%} of the targets"
+        ),
+        at_most=0.0,
+        source=FIG_10,
+    )
+
+
+@pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds", "snapshots"))
+def test_after_kernels_of_wide_networks_converge_faster(family, kernels, verdict):
+    """Gradient flow with the after-kernel reduces the squared error sooner, the wider the network is.
+
+    Every weight counts with its own learning rate, so that kernels of all widths are in one unit. What would count against the claim: a time to half of the loss that does not fall with width.
+    """
+    widths, found, targets = kernels(family)
+    times = np.geomspace(1e-2, 1e3, 40)
+    verdict.figure(
+        "kernel-gradient-flow",
+        [
+            kernel_gradient_flow(np.mean(found[width], axis=0), targets, times, name=f"width {width:g}")
+            for width in widths
+        ],
+        title="Squared error of gradient flow with the after-kernel",
+        caption="From the fixed points' targets; a step of the recipe's learning rate lr is a time of lr.",
+        y_scale="log",
+    )
+    needed = by_seed(found, widths, lambda kernel: time_to(kernel, targets, share=0.5).value)
+    verdict.expect(
+        trend(widths, np.log2(needed), name="slope of log2 of the time to half of the loss"),
+        at_most=0.0,
+        source=FLOW,
+    )
+
+
+@pytest.mark.netprops(on="family", families="consistency", variant="lazy")
+def test_a_lazy_network_learns_as_its_first_kernel_says(family, kernels, rows, verdict):
+    """Where features do not move, the loss follows from the NTK at initialisation, width by width.
+
+    Control of the three tests above: kernel gradient flow from the first kernel predicts the order in which
+    widths learn. What would count against the claim: kernels of lazy networks that move as far as others do.
+    """
+    widths, first, _ = kernels(family, 0, "lazy")
+    _, last, _ = kernels(family, None, "lazy")
+    _, rich_first, _ = kernels(family, 0)
+    _, rich_last, _ = kernels(family)
+
+    def moved(before, after):
+        return by_seed(
+            {w: list(zip(before[w], after[w], strict=True)) for w in widths},
+            widths,
+            lambda pair: np.log2(np.linalg.norm(pair[1] - pair[0]) / np.linalg.norm(pair[0])),
+        )
+
+    lazy, rich = moved(first, last), moved(rich_first, rich_last)
+    verdict.expect(
+        trend(widths, lazy, name="slope of log2 of how far a lazy kernel moves"),
+        at_most=0.0,
+        source="Chizat et al. 2019; Vyas et al. 2023, section 5",
+    )
+    verdict.expect(
+        mean_interval(
+            (lazy - rich).mean(axis=1), name="log2 of how far kernels move, lazy minus rich", n_of="seeds"
+        ),
+        at_most=-1.0,
+        source="Chizat et al. 2019; Vyas et al. 2023, section 5",
+    )

@@ -8,90 +8,82 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from netprops.looks import DASHES, GRID, LETTER, MUTED, PALETTE, SIZE, places, width_in
-from netprops.svg import INK, shortened
+from netprops.looks import (
+    DASHES,
+    GRID,
+    INK,
+    LETTER,
+    MUTED,
+    PALETTE,
+    SIZE,
+    places,
+    shortened,
+    width_in,
+)
 from netprops.ticks import number, ticks
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from netprops.sheet import Sheet
 
-_ROW, _TOP, _BOTTOM = 24.0, 8.0, 38.0
+_ROW, _TOP, _LINE, _BOTTOM = 24.0, 8.0, 15.0, 40.0
+_THICK, _CAP = 15.0, 4.0
 _LABEL = 26  # letters of a label
 
 
 def height(figure: Mapping[str, Any]) -> float:
     """Return the height of the page in user units."""
-    return _TOP + 15 * len(figure.get("levels") or {}) + _ROW * len(figure["bars"]) + _BOTTOM
+    return _TOP + _LINE * len(figure.get("levels") or {}) + _ROW * len(figure["bars"]) + _BOTTOM
 
 
-def draw(axes: Axes, figure: Mapping[str, Any]) -> None:
+def draw(sheet: Sheet, figure: Mapping[str, Any]) -> None:
     """Draw every bar with its interval and its value, the first at the top.
 
     Args:
-        axes: Empty axes on a page of the figure's own height.
+        sheet: An empty page of the figure's own height.
         figure: A record's figure of kind ``"bars"``.
     """
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
-    page = height(figure)
     bars = [(shortened(one["label"], _LABEL), one["measurement"]) for one in figure["bars"]]
     levels = {label: float(x) for label, x in (figure.get("levels") or {}).items()}
     said = [f"{m['value']:.4g}".replace("-", "−") for _, m in bars]
     known = [0.0, *levels.values(), *(float(m[part]) for _, m in bars for part in ("value", "low", "high"))]
-    low, high = min(known), max(known)
-    span = (high - low) or 1.0
+    span = (max(known) - min(known)) or 1.0
+    low, high = min(known) - (0.02 * span if min(known) < 0 else 0), max(known) + 0.02 * span
     left = LETTER * max(len(label) for label, _ in bars) + 12
-    right = LETTER * max(map(len, said)) + 14
-    axes.set_xscale("linear")
-    axes.set_yscale("linear")
-    axes.set_xlim(low - (0.02 * span if low < 0 else 0), high + 0.02 * span)
-    axes.set_ylim(len(bars) - 0.5, -0.5)
-    top = _TOP + 15 * len(levels)
-    axes.set_position(
-        (
-            left / SIZE[0],
-            _BOTTOM / page,
-            (SIZE[0] - left - right) / SIZE[0],
-            (page - _BOTTOM - top) / page,
-        )
-    )
-    positions = ticks(*axes.get_xlim(), "linear")
-    axes.xaxis.set_major_locator(FixedLocator(positions))
-    axes.xaxis.set_major_formatter(FixedFormatter([number(float(f"{x:.10g}")) for x in positions]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_locator(FixedLocator(list(range(len(bars)))))
-    axes.yaxis.set_major_formatter(FixedFormatter([label for label, _ in bars]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.grid(visible=True, axis="x", color=GRID, linewidth=0.8)
-    axes.set_xlabel(shortened(figure["value_name"], 60), labelpad=4)
+    right = SIZE[0] - LETTER * max(map(len, said)) - 14
+    top = _TOP + _LINE * len(levels)
+    bottom = top + _ROW * len(bars)
+
+    def across(x: float) -> float:
+        return left + (right - left) * (x - low) / (high - low)
+
+    positions = ticks(low, high, "linear")
+    sheet.strokes([(across(x), top, across(x), bottom) for x in positions], colour=GRID, width=0.8)
+    for x in positions:
+        sheet.text(across(x), bottom + 14, number(float(f"{x:.10g}")), anchor="middle", colour=MUTED)
+    sheet.text((left + right) / 2, bottom + 30, shortened(figure["value_name"], 60), anchor="middle")
     colours = places([width_in(label, m.get("details", {})) for label, m in bars])
-    for row, ((_, m), text, place) in enumerate(zip(bars, said, colours, strict=True)):
-        value, start, end = float(m["value"]), float(m["low"]), float(m["high"])
-        axes.barh(row, value, height=0.62, color=PALETTE[place], linewidth=0)
-        if end > start:
-            axes.plot([start, end], [row, row], color=INK, linewidth=1.4, marker="|", markersize=7)
-        axes.annotate(
-            text,
-            (1.0, row),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            ha="left",
-            annotation_clip=False,
-        )
-    axes.axvline(0, color=MUTED, linewidth=0.8)
+    for row, ((label, m), text, place) in enumerate(zip(bars, said, colours, strict=True)):
+        middle = top + _ROW * (row + 0.5)
+        edges = (middle - _THICK / 2, middle + _THICK / 2)
+        ends = (across(0.0), across(float(m["value"])))
+        corners = [(ends[0], edges[0]), (ends[1], edges[0]), (ends[1], edges[1]), (ends[0], edges[1])]
+        sheet.area(corners, colour=PALETTE[place])
+        if m["high"] > m["low"]:
+            start, end = across(float(m["low"])), across(float(m["high"]))
+            caps = [(x, middle - _CAP, x, middle + _CAP) for x in (start, end)]
+            sheet.strokes([(start, middle, end, middle), *caps], colour=INK, width=1.4)
+        sheet.text(left - 6, middle + 4, label, anchor="end")
+        sheet.text(right + 8, middle + 4, text)
+    sheet.strokes([(across(0.0), top, across(0.0), bottom)], colour=MUTED, width=0.8)
     for line, (label, x) in enumerate(levels.items()):
-        axes.axvline(x, color=MUTED, linewidth=1.1, linestyle=DASHES[2])
-        on_right = x - axes.get_xlim()[0] > 0.5 * (axes.get_xlim()[1] - axes.get_xlim()[0])
-        axes.annotate(
-            shortened(f"{label} = {number(float(f'{x:.4g}'))}", 44),
-            (x, 1.0),
-            xycoords=axes.get_xaxis_transform(),
-            color=MUTED,
-            xytext=(-3 if on_right else 3, 4 + 15 * line),
-            textcoords="offset points",
-            ha="right" if on_right else "left",
-            va="bottom",
-            annotation_clip=False,
+        base = top - 4 - _LINE * line
+        sheet.line([(across(x), base), (across(x), bottom)], colour=MUTED, width=1.1, dashes=DASHES[2])
+        on_right = across(x) > (left + right) / 2
+        name = shortened(f"{label} = {number(float(f'{x:.4g}'))}", 44)
+        sheet.text(
+            across(x) + (-4 if on_right else 4),
+            base,
+            name,
+            anchor="end" if on_right else "start",
+            colour=MUTED,
         )

@@ -1,7 +1,7 @@
 """What a figure says to somebody who does not see it, in sentences.
 
-Words: a *figure* is the dict that a record holds; its *course* is where a curve begins, where it ends and what
-lies between; *hidden* points are those that a log axis cannot show.
+Words: a *figure* is the dict that a record holds; its *course* is where a curve begins, where it ends and
+what lies between; *hidden* points are those that a log axis cannot show.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def course(curve: Curve) -> str:
         mean = float(share @ curve.x)
         spread = float(np.sqrt(share @ (curve.x - mean) ** 2))
         top = int(curve.y.argmax())
-        return f"has mean {mean:.4g} and spread {spread:.4g}, is highest, {curve.y[top]:.4g}, at {curve.x[top]:.4g}"
+        highest = f"highest, {curve.y[top]:.4g}, at {curve.x[top]:.4g}"
+        return f"has mean {mean:.4g} and spread {spread:.4g}, is {highest}"
     if len(curve) == 1:
         interval = f" [{curve.low[0]:.4g}, {curve.high[0]:.4g}]" if curve.high[0] > curve.low[0] else ""
         return f"is {y0:.4g}{interval} at {x0:.4g}"

@@ -1,7 +1,8 @@
 """Curves drawn on axes, with intervals, vertical lines, levels and shaded ranges.
 
 Words: *marks* are a figure's vertical lines, horizontal levels and shaded bands; a curve of *steps* holds
-each value up to half the way to its neighbours, as the densities of a histogram do.
+each value up to half the way to its neighbours, as the densities of a histogram do; *axes* are both scales
+and where their ends lie on the sheet.
 """
 
 from __future__ import annotations
@@ -9,18 +10,24 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from netprops.looks import DASHES, GRID, LETTER, MARKERS, MUTED, PALETTE, SIZE, looks
+from netprops.looks import DASHES, GRID, LETTER, MUTED, PALETTE, SIZE, looks, shortened
 from netprops.measurement import Curve
-from netprops.svg import shortened
 from netprops.ticks import number, ticks
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from netprops.sheet import Sheet
+
+_BOTTOM = 40.0  # for the ticks and the name of the horizontal axis
+_FIRST, _ROW = 26.9, 13.75  # base line of the legend's first row, and the distance to the next
+_NAME = 44  # letters of a curve's name
+_MANY = 32  # points beyond which a curve has no markers
+_DENSE = 4  # points in half a unit beyond which only its ends and extremes are drawn
 
 
 def drawable(values: NDArray[np.float64], scale: str) -> NDArray[np.bool_]:
@@ -39,19 +46,90 @@ def scales(figure: Mapping[str, Any], curves: Sequence[Curve]) -> tuple[str, str
     return kept[0], kept[1]
 
 
-def draw(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> None:
+@dataclass(frozen=True)
+class _Axis:
+    """One axis: its scale, its ends, and where these lie on the sheet."""
+
+    scale: str
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def at(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Return where values lie on the sheet; below the lower end where a log axis cannot show them."""
+        known = np.asarray(values, dtype=np.float64)
+        low, high = self.low, self.high
+        if self.scale == "log":
+            known = np.log(np.maximum(known, self.low / 10))
+            low, high = math.log(low), math.log(high)
+        return self.start + (self.end - self.start) * (known - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class _Axes:
+    across: _Axis
+    up: _Axis
+
+    def points(self, curve: Curve) -> NDArray[np.float64]:
+        """Return (P, 2) places of the points of a curve that both axes can show."""
+        shown = self.shown(curve)
+        return np.column_stack([self.across.at(curve.x[shown]), self.up.at(curve.y[shown])])
+
+    def shown(self, curve: Curve) -> NDArray[np.bool_]:
+        return drawable(curve.x, self.across.scale) & drawable(curve.y, self.up.scale)
+
+
+def draw(sheet: Sheet, figure: Mapping[str, Any], curves: Sequence[Curve]) -> None:
     """Draw the curves of a figure and its marks.
 
     Args:
-        axes: Empty axes on a page of the usual size.
+        sheet: An empty page of the usual size.
         figure: A record's figure of kind ``"curves"``.
         curves: Its curves, at least one.
     """
-    _axes(axes, figure, curves)
+    axes = _axes(sheet, figure, curves)
+    styles = _styles(curves)
+    found = [(curve, style) for curve, style in zip(curves, styles, strict=True) if axes.shown(curve).any()]
+    for curve, style in found:
+        _interval(sheet, axes, curve, PALETTE[style.place])
+    for curve, style in found:
+        _line(sheet, axes, curve, style)
+    for curve, style in found:
+        if style.marked:
+            sheet.markers(axes.points(curve), place=style.place)
+    _marks(sheet, axes, figure)
+    for label, y in (figure.get("levels") or {}).items():
+        if axes.up.scale != "log" or float(y) > 0:
+            _level(sheet, axes, curves, label, float(y))
+    _legend(sheet, curves, styles)
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How a curve is drawn: its place in the palette, and whether its points have markers."""
+
+    place: int
+    marked: bool
+    dashes: tuple[float, ...]
+    width: float
+
+
+def _styles(curves: Sequence[Curve]) -> list[_Style]:
+    """Return how curves are drawn: a few measured points have markers, everything else has dashes of its own.
+
+    Of two curves of one width, which have one colour, the second has dashes and no markers.
+    """
+    found: list[_Style] = []
     for curve, place in zip(curves, looks(curves), strict=True):
-        _curve(axes, curve, place)
-    _marks(axes, figure, curves)
-    _legend(axes, curves)
+        before = sum(style.place == place for style in found)
+        kind = curve.details.get("line")
+        marked = len(curve) <= _MANY and kind not in ("dashed", "steps") and not before
+        dashes = (
+            DASHES[1] if kind == "dashed" else () if marked else DASHES[(place, *range(1, 7))[before % 7]]
+        )
+        found.append(_Style(place, marked, dashes, 1.2 if kind == "dashed" else 1.6))
+    return found
 
 
 def _limits(values: Iterable[float], scale: str) -> tuple[float, float]:
@@ -66,12 +144,9 @@ def _limits(values: Iterable[float], scale: str) -> tuple[float, float]:
     return bottom, high + 0.06 * span
 
 
-def _axes(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> None:
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
+def _axes(sheet: Sheet, figure: Mapping[str, Any], curves: Sequence[Curve]) -> _Axes:
+    """Draw grid, ticks and names, and return the axes."""
     across, up = scales(figure, curves)
-    axes.set_xscale(across)
-    axes.set_yscale(up)
     xs = [float(x) for c in curves for x in c.x[drawable(c.y, up)]] or [float(x) for c in curves for x in c.x]
     ys = [float(v) for c in curves for v in (*c.y, *c.high)]
     smallest = min((v for v in ys if v > 0), default=1.0)
@@ -85,150 +160,134 @@ def _axes(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> Non
     if across == "linear" and x_low == 0.0 and min(xs) > 0:
         x_low = min(xs) - 0.03 * (max(xs) - min(xs) or 1.0)
     y_low, y_high = _limits([*ys, *map(float, (figure.get("levels") or {}).values())], up)
-    axes.set_xlim(x_low, x_high)
-    axes.set_ylim(y_low, y_high)
-    labels = []
-    for axis, low, high, scale, data in (
-        (axes.xaxis, x_low, x_high, across, xs),
-        (axes.yaxis, y_low, y_high, up, ()),
-    ):
-        positions = ticks(low, high, scale, sorted({x for x in data if scale != "log" or x > 0}))
-        labels.append([number(float(f"{p:.10g}")) for p in positions])
-        axis.set_major_locator(FixedLocator(positions))
-        axis.set_major_formatter(FixedFormatter(labels[-1]))
-        axis.set_minor_locator(NullLocator())
-    heights = axes.get_yticks()
-    axes.plot(
-        [0.0, 1.0, math.nan] * len(heights),
-        np.repeat(heights, 3),
-        transform=axes.get_yaxis_transform(),
-        color=GRID,
-        linewidth=0.8,
-        zorder=0.5,
+    x_ticks = ticks(x_low, x_high, across, sorted({x for x in xs if across != "log" or x > 0}))
+    y_ticks = ticks(y_low, y_high, up)
+    x_labels, y_labels = ([number(float(f"{t:.10g}")) for t in positions] for positions in (x_ticks, y_ticks))
+    left = LETTER * max(map(len, y_labels), default=1) + 14
+    top, bottom, right = (
+        22 + 15.5 * max(map(len, _columns(curves)), default=0),
+        SIZE[1] - _BOTTOM,
+        SIZE[0] - 10,
     )
-    axes.set_xlabel(shortened(curves[0].x_name, 60), labelpad=4)
-    rows, _ = _legend_shape(curves)
-    left = LETTER * max(map(len, labels[1]), default=1) + 14
-    top = 22 + 15.5 * rows
-    axes.set_position(
-        (left / SIZE[0], 40 / SIZE[1], (SIZE[0] - left - 10) / SIZE[0], (SIZE[1] - 40 - top) / SIZE[1])
-    )
-    axes.annotate(
-        shortened(curves[0].y_name, 64),
-        (2, SIZE[1] - 5),
-        xycoords="figure points",
-        va="top",
-        ha="left",
-        annotation_clip=False,
-    )
+    axes = _Axes(_Axis(across, x_low, x_high, left, right), _Axis(up, y_low, y_high, bottom, top))
+    sheet.window((left, top, right - left, bottom - top))
+    heights = [float(y) for y in axes.up.at(y_ticks)]
+    sheet.strokes([(left, y, right, y) for y in heights], colour=GRID, width=0.8)
+    for y, label in zip(heights, y_labels, strict=True):
+        sheet.text(left - 5, y + 4, label, anchor="end", colour=MUTED)
+    sheet.line([(left, bottom), (right, bottom)], colour=MUTED, width=0.8)
+    for x, label in zip(axes.across.at(x_ticks), x_labels, strict=True):
+        sheet.text(float(x), bottom + 13.4, label, anchor="middle", colour=MUTED)
+    sheet.text((left + right) / 2, bottom + 29, shortened(curves[0].x_name, 60), anchor="middle")
+    sheet.text(2, 13.4, shortened(curves[0].y_name, 64))
+    return axes
 
 
-def _curve(axes: Axes, curve: Curve, place: int) -> None:
+def _interval(sheet: Sheet, axes: _Axes, curve: Curve, colour: str) -> None:
+    shown = axes.shown(curve)
+    low, high = curve.low[shown], curve.high[shown]
+    if not (high > low).any():
+        return
+    across, bottom, top = axes.across.at(curve.x[shown]), axes.up.at(low), axes.up.at(high)
+    if len(across) == 1:
+        x = float(across[0])
+        ends = [(x, float(bottom[0])), (x, float(top[0]))]
+        sheet.line(ends, colour=colour, within=True)
+        return
+    outline = [np.column_stack([across, top]), np.column_stack([across, bottom])[::-1]]
+    sheet.area(np.concatenate(outline), colour=colour, opacity=0.18, within=True)
+
+
+def _line(sheet: Sheet, axes: _Axes, curve: Curve, style: _Style) -> None:
     """Draw one curve; ``details["line"]`` makes it dashed (a fit, a floor) or of steps (a histogram)."""
-    colour, name = PALETTE[place], shortened(curve.name, 44)
-    shown = drawable(curve.y, axes.get_yscale()) & drawable(curve.x, axes.get_xscale())
-    x, y, low, high = curve.x[shown], curve.y[shown], curve.low[shown], curve.high[shown]
-    line = curve.details.get("line")
-    many, drawn = len(x) > 32 or line == "steps", line == "dashed"
-    low = np.maximum(low, axes.get_ylim()[0] / 10) if axes.get_yscale() == "log" else low
-    axes.plot(
-        x,
-        y,
-        color=colour,
-        marker="" if many or drawn else MARKERS[place],
-        label=name if name[:1] != "_" else f"\u200b{name}",  # matplotlib hides names that begin so
-        linestyle=DASHES[1] if drawn else DASHES[place] if many else "solid",
-        linewidth=1.2 if drawn else 1.6,
-        markeredgewidth=0,
-        drawstyle="steps-mid" if line == "steps" else "default",
+    points = axes.points(curve)
+    if len(points) == 1:
+        return
+    if curve.details.get("line") == "steps":
+        middles = (points[1:, 0] + points[:-1, 0]) / 2
+        edges = [2 * points[0, 0] - middles[0], *np.repeat(middles, 2), 2 * points[-1, 0] - middles[-1]]
+        points = np.column_stack([edges, np.repeat(points[:, 1], 2)])
+    sheet.line(
+        _seen(points),
+        colour=PALETTE[style.place],
+        width=style.width,
+        dashes=style.dashes,
+        within=True,
     )
-    if (high > low).any():
-        if len(x) > 1:
-            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        else:
-            axes.vlines(x, low, high, color=colour, linewidth=1.6)
 
 
-def _marks(axes: Axes, figure: Mapping[str, Any], curves: Sequence[Curve]) -> None:
-    """Draw lines, levels and bands with their names beside them."""
-    across, up = axes.get_xaxis_transform(), axes.get_yaxis_transform()
-    middle = axes.transAxes.inverted()
+def _seen(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points without those that the eye cannot tell from their neighbours.
+
+    Of a long curve these are the first, last, lowest and highest in each half unit.
+    """
+    buckets = np.floor(2 * points[:, 0])
+    if len(points) <= _DENSE * len(np.unique(buckets)):
+        return points
+    kept = set[int]()
+    for places in np.split(np.arange(len(points)), np.flatnonzero(np.diff(buckets)) + 1):
+        heights = points[places, 1]
+        kept |= {int(places[i]) for i in (0, -1, int(heights.argmin()), int(heights.argmax()))}
+    return points[sorted(kept)]
+
+
+def _marks(sheet: Sheet, axes: _Axes, figure: Mapping[str, Any]) -> None:
+    """Draw lines and bands with their names beside them."""
     marks = [
         (label if re.search(r"\d", label) else f"{label} = {number(float(x))}", float(x), float(x))
         for label, x in (figure.get("lines") or {}).items()
     ]
     marks += [(label, float(a), float(b)) for label, (a, b) in (figure.get("bands") or {}).items()]
+    bottom, top = axes.up.start, axes.up.end
     for row, (label, start, end) in enumerate(marks):
-        if axes.get_xscale() == "log" and min(start, end) <= 0:
+        if axes.across.scale == "log" and min(start, end) <= 0:
             continue
-        on_right = middle.transform(axes.transData.transform((start, axes.get_ylim()[1])))[0] > 0.65
+        left, right = (float(x) for x in axes.across.at([start, end]))
+        on_right = left - axes.across.start > 0.65 * (axes.across.end - axes.across.start)
         if start == end:
-            axes.axvline(start, color=MUTED, linewidth=1.1, linestyle=DASHES[2])
+            sheet.line([(left, top), (left, bottom)], colour=MUTED, width=1.1, dashes=DASHES[2])
+            base = top + 12 + 14 * row
         else:
-            axes.axvspan(start, end, color=MUTED, alpha=0.12, linewidth=0)
-        edge, away = ("top", -3 - 14 * row) if start == end else ("bottom", 4)
-        axes.annotate(
-            shortened(label, 36),
-            (end if on_right else start, 1.0 if edge == "top" else 0.0),
-            xycoords=across,
-            color=MUTED,
-            xytext=(-4 if on_right else 4, away),
-            textcoords="offset points",
-            ha="right" if on_right else "left",
-            va=edge,
-        )
-    for label, y in (figure.get("levels") or {}).items():
-        if axes.get_yscale() != "log" or float(y) > 0:
-            axes.axhline(float(y), color=MUTED, linewidth=1.1, linestyle=DASHES[3])
-            side = _emptier_side(axes, curves, float(y))
-            axes.annotate(
-                shortened(label, 48),
-                (side, float(y)),
-                xycoords=up,
-                color=MUTED,
-                xytext=(-2 if side else 4, 3),
-                textcoords="offset points",
-                ha="right" if side else "left",
-                va="bottom",
-            )
+            corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+            sheet.area(corners, colour=MUTED, opacity=0.12, within=True)
+            base = bottom - 7
+        at = left - 4 if on_right else right + 4
+        sheet.text(at, base, shortened(label, 36), anchor="end" if on_right else "start", colour=MUTED)
 
 
-def _emptier_side(axes: Axes, curves: Sequence[Curve], y: float) -> float:
-    """Return 0 or 1: the end of the axes at which a level's name meets fewer points of the curves."""
-    transform, nearness = axes.transData + axes.transAxes.inverted(), [0.0, 0.0]
-    level = transform.transform((axes.get_xlim()[0], y))[1]
+def _level(sheet: Sheet, axes: _Axes, curves: Sequence[Curve], label: str, y: float) -> None:
+    """Draw a horizontal line, its name at the end at which it meets fewer points of the curves."""
+    left, right, height = axes.across.start, axes.across.end, float(axes.up.at(y))
+    sheet.line([(left, height), (right, height)], colour=MUTED, width=1.1, dashes=DASHES[3])
+    room, nearness = axes.up.start - axes.up.end, [0, 0]
     for curve in curves:
-        shown = drawable(curve.y, axes.get_yscale()) & drawable(curve.x, axes.get_xscale())
-        for across, up in transform.transform(np.column_stack([curve.x[shown], curve.y[shown]])):
-            above = up - level
-            nearness[int(across > 0.5)] += 1 if -0.02 < above < 0.12 else 0
-    return 0.0 if nearness[0] < nearness[1] else 1.0
+        for across, up in axes.points(curve):
+            above = (height - up) / room
+            nearness[int(across > (left + right) / 2)] += 1 if -0.02 < above < 0.12 else 0
+    if nearness[0] < nearness[1]:
+        sheet.text(left + 4, height - 4, shortened(label, 48), colour=MUTED)
+    else:
+        sheet.text(right - 2, height - 4, shortened(label, 48), anchor="end", colour=MUTED)
 
 
-def _legend_shape(curves: Sequence[Curve]) -> tuple[int, int]:
-    """Return rows and columns of the legend; a single curve needs none."""
+def _columns(curves: Sequence[Curve]) -> list[list[int]]:
+    """Return which curves stand in each column of the legend; a single curve needs none."""
     if len(curves) < 2:
-        return 0, 0
-    longest = max(len(shortened(c.name, 44)) for c in curves)
+        return []
+    longest = max(len(shortened(c.name, _NAME)) for c in curves)
     columns = max(1, min(len(curves), int((SIZE[0] - 20) / (LETTER * longest + 42))))
-    return -(-len(curves) // columns), columns
+    rows = -(-len(curves) // columns)
+    return [list(range(i, min(i + rows, len(curves)))) for i in range(0, len(curves), rows)]
 
 
-def _legend(axes: Axes, curves: Sequence[Curve]) -> None:
-    from matplotlib.transforms import IdentityTransform
-
-    _, columns = _legend_shape(curves)
-    if columns:
-        axes.legend(
-            loc="upper left",
-            bbox_to_anchor=(0, SIZE[1] - 17),
-            bbox_transform=IdentityTransform(),
-            ncols=columns,
-            frameon=False,
-            borderaxespad=0,
-            borderpad=0.15,
-            handlelength=2.2,
-            handletextpad=0.5,
-            columnspacing=1.4,
-            labelspacing=0.25,
-        )
+def _legend(sheet: Sheet, curves: Sequence[Curve], styles: Sequence[_Style]) -> None:
+    left = 2.0
+    for column in _columns(curves):
+        for row, i in enumerate(column):
+            style, base = styles[i], _FIRST + _ROW * row
+            ends = [(left, base - 4), (left + 24, base - 4)]
+            sheet.line(ends, colour=PALETTE[style.place], width=style.width, dashes=style.dashes)
+            if style.marked:
+                sheet.markers([(left + 12, base - 4)], place=style.place)
+            sheet.text(left + 30, base, shortened(curves[i].name, _NAME))
+        left += LETTER * max(len(shortened(curves[i].name, _NAME)) for i in column) + 42

@@ -1,7 +1,7 @@
 """Figures of a record as SVG and PDF files: one visual language, drawn from data alone.
 
 Words: a *figure* is the dict that a record holds; its *kind* is ``"curves"``, ``"images"`` or ``"bars"``; a
-*page* is what matplotlib draws it on.
+*sheet* is what it is drawn on, whatever the format.
 
 A figure is one SVG file with two looks. Opened plainly it is light; opened as ``name.svg#dark`` it is dark,
 because its style sheet applies to the root element only while that is the target of the address. An ``img``
@@ -11,22 +11,18 @@ within a ``picture`` element chooses between them, so the page needs neither scr
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from netprops import bars, charts, images
-from netprops.looks import RC, SIZE, TYPE
+from netprops.looks import SIZE, shortened
 from netprops.measurement import Curve
-from netprops.svg import compact, shortened
+from netprops.pdf import PdfSheet
+from netprops.svg import SvgSheet
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from netprops.sheet import Sheet
 
 STYLE = 2
 """Counted up whenever the drawing changes, so that figures of an earlier style are drawn again."""
@@ -66,18 +62,27 @@ def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
     Raises:
         MeasurementError: If a curve is malformed.
     """
-    out = io.StringIO()
-    with _drawn(figure) as page:
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        page.savefig(out, format="svg", transparent=True, metadata=nothing)
-    return compact(
-        out.getvalue(),
-        size=size(figure),
-        type_size=TYPE,
-        title=str(figure.get("title", "")),
-        description=alternative,
-        mark=digest(figure, alternative),
+    sheet = SvgSheet(*size(figure))
+    _draw(sheet, figure)
+    return sheet.file(
+        title=_title(figure), description=shortened(alternative, 4000), mark=digest(figure, alternative)
     )
+
+
+def element(figure: Mapping[str, Any], *, prefix: str, label: str) -> str:
+    """Return a figure of a record as an element of an HTML page.
+
+    Args:
+        figure: As :func:`draw` takes it.
+        prefix: Letters and digits before the figure's ids, its own within the page.
+        label: The text alternative.
+
+    Raises:
+        MeasurementError: If a curve is malformed.
+    """
+    sheet = SvgSheet(*size(figure))
+    _draw(sheet, figure)
+    return sheet.element(prefix=prefix, label=shortened(label, 4000))
 
 
 def pdf(figure: Mapping[str, Any]) -> bytes:
@@ -92,70 +97,19 @@ def pdf(figure: Mapping[str, Any]) -> bytes:
     Raises:
         MeasurementError: If a curve is malformed.
     """
-    out = io.BytesIO()
-    with _drawn(figure) as page:
-        said: dict[str, Any] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
-        said["Title"] = shortened(str(figure.get("title", "")), 400)
-        page.savefig(out, format="pdf", transparent=True, metadata=said)
-    return out.getvalue()
+    sheet = PdfSheet(*size(figure))
+    _draw(sheet, figure)
+    return sheet.file(title=_title(figure))
 
 
-@contextmanager
-def _drawn(figure: Mapping[str, Any]) -> Iterator[Figure]:
-    """Draw a figure on the page; afterwards the page is empty again."""
-    import matplotlib as mpl
-
-    curves = [Curve.from_json(fields) for fields in figure.get("curves", ())]
-    with mpl.rc_context(RC), warnings.catch_warnings():
-        # Letters that DejaVu Sans lacks are set by the reader's own fonts; only their extent is guessed here.
-        warnings.filterwarnings("ignore", message="Glyph")
-        page, axes, sheet = _canvas()
-        width, height = size(figure)
-        page.set_size_inches(width / 72, height / 72)
-        axes.set_visible(kind(figure) == "bars" or bool(curves))
-        sheet.set_visible(kind(figure) == "images")
-        sheet.set_ylim(height, 0)
-        try:
-            if kind(figure) == "images":
-                images.draw(sheet, figure)
-            elif kind(figure) == "bars":
-                bars.draw(axes, figure)
-            elif curves:
-                charts.draw(axes, figure, curves)
-            yield page
-        finally:
-            _clear(axes)
-            _clear(sheet)
+def _draw(sheet: Sheet, figure: Mapping[str, Any]) -> None:
+    if kind(figure) == "images":
+        images.draw(sheet, figure)
+    elif kind(figure) == "bars":
+        bars.draw(sheet, figure)
+    elif figure["curves"]:
+        charts.draw(sheet, figure, [Curve.from_json(fields) for fields in figure["curves"]])
 
 
-@cache
-def _canvas() -> tuple[Figure, Axes, Axes]:
-    """Return the one page that all figures are drawn on; building axes anew costs more than drawing.
-
-    Returns:
-        The page, axes with scales, and a sheet over the whole page in user units.
-    """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    page = Figure(figsize=(SIZE[0] / 72, SIZE[1] / 72), dpi=72)
-    FigureCanvasSVG(page)
-    axes = page.add_axes((0.1, 0.1, 0.8, 0.8))
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(length=0, pad=5)
-    axes.set_axisbelow(True)
-    sheet = page.add_axes((0, 0, 1, 1))
-    sheet.set_xlim(0, SIZE[0])
-    sheet.set_axis_off()
-    return page, axes, sheet
-
-
-def _clear(axes: Axes) -> None:
-    """Take everything off axes but themselves, so that no figure shows in the next."""
-    for artist in (*axes.lines, *axes.collections, *axes.patches, *axes.texts):
-        artist.remove()
-    legend = axes.get_legend()
-    if legend is not None:
-        legend.remove()
-    axes.set_xlabel("")
-    axes.grid(visible=False)
+def _title(figure: Mapping[str, Any]) -> str:
+    return shortened(str(figure.get("title", "")), 400)

@@ -1,4 +1,4 @@
-"""Figures from what the networks' summaries say: training curves, errors over widths.
+"""What the networks' summaries say of their training, and figures of it: training curves, errors over widths.
 
 Words: a *summary* is the dict about one network in a record; its *history* has one row an epoch; the
 figures have the form of a record's own figures.
@@ -9,7 +9,45 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from netprops.plotdata import significant
+
 Summary = Mapping[str, Any]
+
+EPOCHS = 40
+"""Most epochs of a training that a record keeps, and as many of those that measured the test error."""
+
+_SHOWN = ("epoch", "loss", "train_error", "test_error")
+
+
+def thinned(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a record keeps of a training: evenly spread epochs, the first and the last among them.
+
+    Args:
+        history: One row an epoch. Rows of another form, as records from elsewhere may have, stay as they are.
+
+    Returns:
+        Epoch, loss and errors with six significant digits, and nothing where nothing was measured.
+
+    >>> thinned([{"epoch": 1, "loss": 0.12345678, "lr": 0.1, "test_error": None}])
+    [{'epoch': 1, 'loss': 0.123457}]
+    """
+    if not all("epoch" in row for row in history):
+        return [dict(row) for row in history]
+    kept = set[int]()
+    for places in (
+        range(len(history)),
+        [i for i, row in enumerate(history) if row.get("test_error") is not None],
+    ):
+        last, count = len(places) - 1, min(EPOCHS, len(places))
+        kept |= {places[round(i * last / max(count - 1, 1))] for i in range(count)}
+    return [
+        {
+            name: significant(value) if isinstance(value, float) else value
+            for name in _SHOWN
+            if (value := history[i].get(name)) is not None
+        }
+        for i in sorted(kept)
+    ]
 
 
 def training_figures(summary: Summary) -> list[dict[str, Any]]:

@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netprops.looks import LETTER, MUTED, SIZE
-from netprops.svg import CELLS, shortened
+from netprops.looks import LETTER, MUTED, SIZE, shortened
 from netprops.ticks import number, ticks
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from netprops.sheet import Box, Sheet
 
 LEVELS = 32
 
@@ -56,39 +56,46 @@ def layout(figure: Mapping[str, Any]) -> tuple[float, list[Place]]:
     return round(top - 6 + (_LINE if named else 0) + _BAR[1] + 2 * _LINE), places
 
 
-def draw(sheet: Axes, figure: Mapping[str, Any]) -> None:
+def draw(sheet: Sheet, figure: Mapping[str, Any]) -> None:
     """Draw all panels and the bar that explains their colours.
 
     Args:
-        sheet: Axes without ticks whose units are those of the page, from its upper left corner.
+        sheet: An empty page of the figure's own height.
         figure: A record's figure of kind ``"images"``.
     """
     height, places = layout(figure)
     low, high = float(figure["low"]), float(figure["high"])
-    runs: dict[tuple[int, float], list[tuple[float, float, float]]] = defaultdict(list)
+    runs: dict[tuple[int, float], list[Box]] = defaultdict(list)
+    frames: list[Box] = []
     for panel, place in zip(figure["panels"], places, strict=True):
         values = np.asarray(panel["rows"], dtype=np.float64)
         _runs(runs, _levels(values, low, high), place)
         sizes = (values.shape[1] * place.cell, values.shape[0] * place.cell)
-        _frame(sheet, place.left, place.top, *sizes)
         room = max(6, int((sizes[0] + (_GAP if len(places) > 1 else 0)) / LETTER))
-        _say(sheet, shortened(panel["label"], room), place.left, place.top - 5)
+        frames.append((place.left, place.top, *sizes))
+        sheet.text(place.left, place.top - 5, shortened(panel["label"], room))
     named = [
         f"{part}: {figure[key]}"
         for part, key in (("rows", "row_name"), ("columns", "column_name"))
         if figure.get(key)
     ]
     bar, left = height - _BAR[1] - _LINE - 3, _EDGE + LETTER * 2
-    _say(sheet, shortened("; ".join(named), 62), _EDGE, bar - _LINE - 6, color=MUTED)
-    _say(sheet, shortened(figure["value_name"], 62), _EDGE, bar - 6)
+    if named:
+        sheet.text(_EDGE, bar - _LINE - 6, shortened("; ".join(named), 62), colour=MUTED)
+    sheet.text(_EDGE, bar - 6, shortened(figure["value_name"], 62))
     for level in range(LEVELS):
         start = left + _BAR[0] * level / LEVELS
-        runs[level, _BAR[1]].append((start, bar + _BAR[1] / 2, start + _BAR[0] / LEVELS + _SEAM))
-    _frame(sheet, left, bar, *_BAR)
+        middle = bar + _BAR[1] / 2
+        runs[level, _BAR[1]].append((start, middle, start + _BAR[0] / LEVELS + _SEAM, middle))
     for tick in _ends(low, high):
         across = left + _BAR[0] * ((tick - low) / (high - low) if high > low else 0.5)
-        _say(sheet, number(float(f"{tick:.10g}")), across, bar + _BAR[1] + 12, ha="center", color=MUTED)
-    _paint(sheet, runs)
+        label = number(float(f"{tick:.10g}"))
+        sheet.text(across, bar + _BAR[1] + 13, label, anchor="middle", colour=MUTED)
+    colours = _colours()
+    for (level, thick), lines in sorted(runs.items()):
+        sheet.strokes(lines, colour=colours[level], width=round(thick + _SEAM, 2), sharp=True)
+    for frame in [*frames, (left, bar, *_BAR)]:
+        sheet.frame(frame)  # what is within may be as dark, or as light, as the page
 
 
 def _levels(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
@@ -97,62 +104,23 @@ def _levels(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.
     return np.clip(np.floor(shares * LEVELS), 0, LEVELS - 1).astype(np.int64)
 
 
-def _runs(
-    runs: dict[tuple[int, float], list[tuple[float, float, float]]], levels: NDArray[np.int64], place: Place
-) -> None:
-    """Add the runs of a panel, each as (left, middle of its height, right), by level and height."""
+def _runs(runs: dict[tuple[int, float], list[Box]], levels: NDArray[np.int64], place: Place) -> None:
+    """Add the runs of a panel, each as a line at the middle of its height, by level and height."""
     for i, row in enumerate(levels):
         starts = np.flatnonzero(np.diff(row, prepend=-1))
         for start, end in zip(starts, [*starts[1:], len(row)], strict=True):
-            runs[int(row[start]), place.cell].append(
-                (
-                    place.left + start * place.cell,
-                    place.top + (i + 0.5) * place.cell,
-                    place.left + end * place.cell,
-                )
-            )
+            middle = place.top + (i + 0.5) * place.cell
+            ends = (place.left + edge * place.cell for edge in (int(start), int(end)))
+            runs[int(row[start]), place.cell].append((next(ends), middle, next(ends), middle))
 
 
-def _paint(sheet: Axes, runs: Mapping[tuple[int, float], list[tuple[float, float, float]]]) -> None:
-    """Draw all runs of one level and height as one path of thick lines."""
+@cache
+def _colours() -> list[str]:
+    """Return the colours of the scale, from dark to light."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path
 
-    colours = [to_hex(colour) for colour in colormaps["cividis"](np.linspace(0, 1, LEVELS))]
-    for (level, thick), lines in sorted(runs.items()):
-        points = [point for left, up, right in lines for point in ((left, up), (right, up))]
-        path = Path(points, [Path.MOVETO, Path.LINETO] * len(lines))
-        path.should_simplify = False
-        patch = PathPatch(
-            path,
-            fill=False,
-            edgecolor=colours[level],
-            linewidth=round(thick + _SEAM, 2),
-            capstyle="butt",
-            snap=False,
-            clip_on=False,
-            gid=CELLS,
-        )
-        sheet.add_patch(patch)
-
-
-def _frame(sheet: Axes, left: float, top: float, width: float, height: float) -> None:
-    """Draw a line around what may be as dark, or as light, as the page."""
-    from matplotlib.patches import Rectangle
-
-    sheet.add_patch(
-        Rectangle(
-            (left, top), width, height, fill=False, edgecolor=MUTED, linewidth=0.8, clip_on=False, zorder=3
-        )
-    )
-
-
-def _say(sheet: Axes, text: str, left: float, base: float, **how: Any) -> None:
-    """Write text on a base line; nothing for no text."""
-    if text:
-        sheet.text(left, base, text, va="baseline", clip_on=False, **how)
+    return [to_hex(colour) for colour in colormaps["cividis"](np.linspace(0, 1, LEVELS))]
 
 
 def _ends(low: float, high: float) -> list[float]:

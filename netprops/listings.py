@@ -11,6 +11,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from netprops.measurement import Curve, Measurement
 
 Panel = tuple[str, tuple[int, int], NDArray[np.float64]]
 
-ROWS = 16
+ROWS = 9
 """Most points of a curve that a page lists; the CSV file beside the figure has all of them."""
 
 
@@ -32,6 +33,10 @@ class Listing:
     titles: tuple[str, ...]
     rows: list[tuple[str, ...]]
     left_out: str = ""
+
+    def groups(self) -> list[tuple[str, list[tuple[str, ...]]]]:
+        """Return the rows, without their first cell, by the curve, panel or bar that it names."""
+        return [(name, [row[1:] for row in rows]) for name, rows in groupby(self.rows, key=lambda r: r[0])]
 
 
 def curves_of(figure: Mapping[str, Any]) -> list[Curve]:
@@ -48,7 +53,7 @@ def panels_of(figure: Mapping[str, Any]) -> list[Panel]:
 
 
 def likeness(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-    """Return the correlation of the entries of two panels; None if they differ in shape or one is constant."""
+    """Return the correlation of two panels' entries; None if they differ in shape or one is constant."""
     if one.shape != other.shape or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
@@ -71,15 +76,15 @@ def listing(figure: Mapping[str, Any], longest: int = ROWS) -> Listing:
         kept = np.unique(np.round(np.linspace(0, len(curve) - 1, min(longest, len(curve)))).astype(int))
         whole = bool((curve.high > curve.low).any())
         for i in kept:
-            interval = f"[{curve.low[i]:.6g}, {curve.high[i]:.6g}]" if whole else "–"
-            rows.append((curve.name, f"{curve.x[i]:.6g}", f"{curve.y[i]:.6g}", interval))
+            interval = f"[{curve.low[i]:.4g}, {curve.high[i]:.4g}]" if whole else "–"
+            rows.append((curve.name, f"{curve.x[i]:.6g}", f"{curve.y[i]:.4g}", interval))
     cut = sum(map(len, curves)) > len(rows)
     return Listing(("Curve", "x", "y", "interval"), rows, "every point of a curve" if cut else "")
 
 
 def _matrices(figure: Mapping[str, Any]) -> Listing:
     panels = panels_of(figure)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for label, shape, values in panels:
         alike = likeness(values, panels[-1][2])
         rows.append(
@@ -97,8 +102,13 @@ def _matrices(figure: Mapping[str, Any]) -> Listing:
 
 def _bars(figure: Mapping[str, Any]) -> Listing:
     measured = [(one["label"], Measurement.from_json(one["measurement"])) for one in figure["bars"]]
-    rows = [
-        (label, f"{m.value:.6g}", f"[{m.low:.6g}, {m.high:.6g}]" if m.high > m.low else "–", f"{m.n} {m.n_of}")
+    rows: list[tuple[str, ...]] = [
+        (
+            label,
+            f"{m.value:.6g}",
+            f"[{m.low:.6g}, {m.high:.6g}]" if m.high > m.low else "–",
+            f"{m.n} {m.n_of}",
+        )
         for label, m in measured
     ]
     return Listing(("Bar", "value", "interval", "n"), rows)
@@ -106,9 +116,9 @@ def _bars(figure: Mapping[str, Any]) -> Listing:
 
 def as_csv(figure: Mapping[str, Any]) -> str:
     """Return every number of a figure as CSV, its axes and marks in comment lines that begin with ``#``."""
-    comments, titles, rows = {"images": _csv_of_images, "bars": _csv_of_bars}.get(kind(figure), _csv_of_curves)(
-        figure
-    )
+    comments, titles, rows = {"images": _csv_of_images, "bars": _csv_of_bars}.get(
+        kind(figure), _csv_of_curves
+    )(figure)
     out = io.StringIO()
     for label, text in comments:
         out.write(f"# {_plain(label)}: {_plain(text)}\n")
@@ -141,7 +151,9 @@ def _csv_of_images(figure: Mapping[str, Any]) -> _Table:
     panels = panels_of(figure)
     comments = [("values", figure["value_name"])]
     comments += [
-        (part, figure[key]) for part, key in (("rows", "row_name"), ("columns", "column_name")) if figure.get(key)
+        (part, figure[key])
+        for part, key in (("rows", "row_name"), ("columns", "column_name"))
+        if figure.get(key)
     ]
     comments += [
         (label, f"{shape[0]} by {shape[1]}, as {values.shape[0]} by {values.shape[1]} means over blocks")
@@ -158,7 +170,11 @@ def _csv_of_bars(figure: Mapping[str, Any]) -> _Table:
     comments = [("value", figure["value_name"])]
     comments += [(label, f"{m.n} {m.n_of}; {m.how}") for label, m in measured]
     comments += [(label, f"value = {x!r}") for label, x in (figure.get("levels") or {}).items()]
-    return comments, ("bar", "value", "low", "high"), [(label, m.value, m.low, m.high) for label, m in measured]
+    return (
+        comments,
+        ("bar", "value", "low", "high"),
+        [(label, m.value, m.low, m.high) for label, m in measured],
+    )
 
 
 def _digits(value: Any) -> str:

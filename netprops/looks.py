@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from netprops.svg import INK
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netprops.measurement import Curve
@@ -22,42 +20,31 @@ SIZE = (400.0, 260.0)
 TYPE = 11.0
 LETTER = 0.56 * TYPE  # mean advance of a letter of DejaVu Sans, for space that is set aside
 
-MUTED, GRID = "#57606a", "#dfe3e8"
+INK, MUTED, GRID = "#1f2328", "#57606a", "#dfe3e8"
 # Okabe and Ito's palette (Wong 2011, Nature Methods 8, 441) without yellow: too pale for a line on white.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES: tuple[Any, ...] = (
-    "solid",
-    (0, (6, 2)),
-    (0, (2, 1.5)),
-    (0, (6, 2, 1.5, 2)),
-    (0, (9, 2)),
-    (0, (1, 1)),
-    (0, (4, 3)),
+DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (6, 2),
+    (2, 1.5),
+    (6, 2, 1.5, 2),
+    (9, 2),
+    (1, 1),
+    (4, 3),
 )
+"""Lengths on and off of each place's dashes, in widths of the line."""
 
-RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "netprops",
-    "pdf.fonttype": 42,
-    "text.parse_math": False,
-    "font.family": "DejaVu Sans",
-    "font.size": TYPE,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": MUTED,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "axes.linewidth": 0.8,
-    "axes.unicode_minus": True,
-    "lines.linewidth": 1.6,
-    "lines.solid_capstyle": "butt",
-    "lines.markersize": 4.5,
-    "path.simplify": True,
-    "path.simplify_threshold": 0.2,
-}
+LINE, MARKER = 1.6, 4.5
 
 _WIDTH = re.compile(r"\b(?:W|width) ?= ?(\d+)\b")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return text on one line without what XML forbids, cut with an ellipsis where it is too long."""
+    line = " ".join(_NOT_XML.sub("\ufffd", text).split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
 
 _NOTHING: Mapping[str, object] = {}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -71,6 +72,34 @@ def _narrow_first(subject: dict[str, Any]) -> tuple[str, str, float, float, str]
     )
 
 
+def _kinship(subject: dict[str, Any]) -> tuple[str, str, str]:
+    """Return what networks that share a line have in common: family, variant and width."""
+    return str(subject.get("family")), str(subject.get("variant") or ""), said(subject.get("width"))
+
+
+def _spread(errors: Sequence[object]) -> str:
+    """Return the smallest and the largest of several errors."""
+    known = [e for e in errors if isinstance(e, int | float)]
+    ends = list(dict.fromkeys([percent(min(known)), percent(max(known))])) if known else ["–"]
+    return " to ".join(ends)
+
+
+def _by_property(cards: Sequence[Card]) -> list[tuple[str, list[Card]]]:
+    """Return cards by what they claim, in order."""
+    found: dict[str, list[Card]] = {}
+    for card in cards:
+        found.setdefault(card.claim or card.property, []).append(card)
+    return list(found.items())
+
+
+def _known(cards: Sequence[Card]) -> list[tuple[str, str, list[Card]]]:
+    """Return cards of failures that were expected by claim and reason, in order."""
+    found: dict[tuple[str, str], list[Card]] = {}
+    for card in cards:
+        found.setdefault((card.claim or card.property, card.expected_failure), []).append(card)
+    return [(claim, reason, together) for (claim, reason), together in found.items()]
+
+
 class Reader:
     """A record with its subjects and tests by name and page; builds every view.
 
@@ -110,7 +139,8 @@ class Reader:
             return Link(id, f"subjects/{slug(id)}.html")
         if id not in self.subjects:
             return Link(id)
-        return Link(id, f"{family_link(self.subjects[id]['family']).href}#network-{slug(id)}")
+        subject = self.subjects[id]
+        return Link(id, f"{family_link(subject['family']).href}#{self._line_of(subject)}")
 
     def _card(self, test: TestRecord) -> Card:
         kind, about = self.page_of(test)
@@ -130,6 +160,7 @@ class Reader:
             anchor=anchor,
             property=words(test.name) + self._parameter(test),
             suite=test.suite,
+            target=about,
             label=about.removeprefix(f"{test.family}-") if kind == "subject" else "",
             claim=test.claim,
             explanation=[p for p in re.split(r"\n\s*\n", test.explanation.strip()) if p],
@@ -207,7 +238,7 @@ class Reader:
             matrices=self._matrices(),
             failed=by_mark["FAIL"] + by_mark["ERROR"] + by_mark["XPASS"],
             undecided=undecided,
-            known=by_mark["XFAIL"],
+            known=_known(by_mark["XFAIL"]),
             skipped=by_mark["SKIPPED"],
             networks=[self._network(s) for id, s in self.subjects.items() if id in self._with_page],
             others=len(set(self.subjects) - self._with_page),
@@ -295,7 +326,7 @@ class Reader:
             facts=facts,
             recipe=[(words(n), said(recipe[n])) for n in names],
             cards=own,
-            related=related,
+            related=_by_property(related),
             pictures=[picture(f"{slug(s['id'])}.{f['name']}", f) for f in training_figures(s) if own],
         )
 
@@ -319,10 +350,37 @@ class Reader:
             facts=facts,
             recipe=[],
             cards=own,
-            related=related,
-            networks=[self._network(s) for s in members],
+            related=_by_property(related),
+            networks=self._networks(members),
             pictures=[picture(f"{slug(family)}.{f['name']}", f) for f in family_figures(family, members)],
         )
+
+    def _networks(self, members: Sequence[dict[str, Any]]) -> list[Network]:
+        """Return a line for each network with a page, and for each width of the others together."""
+        with_page = [s for s in members if s["id"] in self._with_page]
+        others = [s for s in members if s["id"] not in self._with_page]
+        lines = [self._network(s) for s in with_page]
+        for _, alike in groupby(others, key=_kinship):
+            together = list(alike)
+            first = self._network(together[0])
+            seeds = [s.get("seed") for s in together]
+            if len(together) > 1:
+                first = replace(
+                    first,
+                    anchor=self._line_of(together[0]),
+                    link=Link(f"{together[0]['id']} and {len(together) - 1} more"),
+                    seed=f"{said(seeds[0])} to {said(seeds[-1])}",
+                    train=_spread([s.get("train_error") for s in together]),
+                    test=_spread([s.get("test_error") for s in together]),
+                    outcomes=[],
+                )
+            lines.append(replace(first, anchor=self._line_of(together[0])))
+        return lines
+
+    @staticmethod
+    def _line_of(s: dict[str, Any]) -> str:
+        """Return the anchor of the line about a network without a page, which its whole width shares."""
+        return f"network-{slug('-'.join(map(str, _kinship(s))))}"
 
     def _network(self, s: dict[str, Any]) -> Network:
         own, _ = self._about(s["id"], "subject")

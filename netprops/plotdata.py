@@ -139,7 +139,9 @@ def histogram(
         if not np.isfinite(one).all():
             raise MeasurementError(f"histogram of {label}: a sample is not a finite number")
     if not arrays or bins < 2:
-        raise UsageError(f"a histogram needs samples and at least 2 bins, got {len(arrays)} sets, {bins} bins")
+        raise UsageError(
+            f"a histogram needs samples and at least 2 bins, got {len(arrays)} sets, {bins} bins"
+        )
     low, high = within or (min(map(np.min, arrays.values())), max(map(np.max, arrays.values())))
     if within is not None and not low < high:
         raise UsageError(f"the range of a histogram ascends, got {within}")

@@ -8,16 +8,18 @@ two equal runs may differ.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from netprops import durable
 from netprops.errors import UsageError
 from netprops.figure_records import AnyFigure, Part
 from netprops.figure_records import MeasurementRecord as MeasurementRecord
+from netprops.histories import thinned
 from netprops.verdict import Outcome, rejections
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -26,6 +28,10 @@ TIMES = ("started", "seconds", "created", "age")
 TestOutcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "XFAIL", "XPASS", "ERROR", "SKIPPED"]
 OUTCOMES: tuple[TestOutcome, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "XFAIL", "XPASS", "ERROR", "SKIPPED")
 RED: tuple[TestOutcome, ...] = ("FAIL", "XPASS", "ERROR")
+
+
+_INNERMOST = re.compile(r"[\[{][^\[\]{}]*[\]}]")
+_BREAK = re.compile(r"\n\s*")
 
 
 class BoundRecord(Part):
@@ -67,9 +73,9 @@ class TestRecord(Part):
     reason: str = ""
     xfail: str = Field(default="", description="why the test is expected to fail here; empty if it is not")
     seconds: float
-    expectations: list[ExpectationRecord] = []
-    figures: list[AnyFigure] = []
-    notes: list[str] = []
+    expectations: list[ExpectationRecord] = Field(default=[])
+    figures: list[AnyFigure] = Field(default=[])
+    notes: list[str] = Field(default=[])
     reproduce: str
 
 
@@ -80,6 +86,14 @@ class SubjectRecord(BaseModel):
 
     id: str
     family: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _thin(cls, summary: Any) -> Any:
+        """Keep of a training what a report draws: a run has hundreds of networks with hundreds of epochs."""
+        if isinstance(summary, dict) and isinstance(summary.get("history"), list):
+            return {**summary, "history": thinned(summary["history"])}
+        return summary
 
 
 class Environment(Part):
@@ -120,7 +134,7 @@ class Summary(Part):
     selected: int
     outcomes: dict[TestOutcome, int]
     interrupted: bool = False
-    missing: list[str] = []
+    missing: list[str] = Field(default=[])
 
 
 class Record(Part):
@@ -149,7 +163,9 @@ class Record(Part):
         """
         schema = json.dumps(Record.model_json_schema(), indent=1, sort_keys=True)
         durable.write(folder / "run.schema.json", f"{schema}\n".encode())
-        durable.write(folder / "run.json", f"{self.model_dump_json(indent=1)}\n".encode())
+        # Innermost lists and objects on one line each: a curve is a line, not a page.
+        text = _INNERMOST.sub(lambda match: _BREAK.sub(" ", match[0]), self.model_dump_json(indent=1))
+        durable.write(folder / "run.json", f"{text}\n".encode())
         return folder / "run.json"
 
 

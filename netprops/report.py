@@ -89,7 +89,7 @@ def render_single(
     report = _report(run_json, comparison, past)
     style = single.stylesheet(_stylesheet())
     pictures = list(report.pictures())
-    drawings = {one.stem: figures.draw(one.data) for one in pictures}
+    data = {one.stem: one.data for one in pictures}
     tables = {one.stem: listings.as_csv(one.data) for one in pictures}
     page = (
         _templates()
@@ -98,7 +98,11 @@ def render_single(
             report=report,
             policy=single.policy(style),
             stylesheet=style,
-            sheets=single.sheets(_pages(report), drawings, tables),
+            sheets=single.sheets(
+                _pages(report),
+                lambda stem, prefix, label: figures.element(data[stem], prefix=prefix, label=label),
+                tables,
+            ),
         )
     )
     _write(file, page)

@@ -95,6 +95,7 @@ class Card:
     anchor: str
     property: str
     suite: str
+    target: str
     label: str
     claim: str
     explanation: list[str]
@@ -121,7 +122,7 @@ class Page:
     recipe: list[tuple[str, str]]
     pictures: list[Picture]
     cards: list[Card]
-    related: list[Card]
+    related: list[tuple[str, list[Card]]]
     networks: list[Network] = field(default_factory=list)
 
 
@@ -190,7 +191,7 @@ class Overview:
     matrices: list[Matrix]
     failed: list[Card]
     undecided: list[tuple[Card, list[str]]]
-    known: list[Card]
+    known: list[tuple[str, str, list[Card]]]
     skipped: list[Card]
     networks: list[Network]
     others: int

@@ -112,7 +112,8 @@ def test_a_suite_s_page_says_how_to_read_it_and_what_each_claim_came_to(
     for test in small["tests"]:
         assert test["claim"] in dom.text
         assert test["id"].rpartition("::")[2] in dom.text
-        assert all(one["sentence"] in dom.text for one in test["expectations"])
+        assert all(one["measurement"]["name"] in dom.text for one in test["expectations"])
+    assert "exponent γ: 0.52 [0.48, 0.57], expected between 0.4 and 0.6" in dom.text
     assert "suites/mitosis.html" in pages(out)["index.html"].addresses()
 
 
@@ -131,7 +132,7 @@ def test_a_cell_of_the_matrix_has_symbol_word_and_link_to_the_test(
     cells = re.findall(r'<a class="cell" href="([^"]+)">(.*?)</a>', text)
     assert len(cells) == len(record["tests"])
     for mark in MARKS.values():
-        assert any(f"{mark.symbol}</span> {mark.word}<" in inner for _, inner in cells), mark.word
+        assert any(f"{mark.symbol}</i> {mark.word}<" in inner for _, inner in cells), mark.word
     assert "subjects/wrn28-digits-w4-s1.html#mitosis-chunks-test-error-falls-as-inverse-square-root" in [
         href for href, _ in cells
     ]
@@ -200,7 +201,8 @@ def test_of_many_networks_only_those_with_tests_of_their_own_get_a_page(
     doms = pages(report.render(save(record), tmp_path / "out").parent)
     assert "subjects/fc5-pdigits-w256-s0.html" in doms
     assert "subjects/fc5-pdigits-w16-s0.html" not in doms
-    assert "network-fc5-pdigits-w16-s0" in doms["families/fc5-pdigits.html"].ids()
+    assert "network-fc5-pdigits--16" in doms["families/fc5-pdigits.html"].ids()
+    assert "fc5-pdigits-w16-s0 and 1 more" in doms["families/fc5-pdigits.html"].text
     assert "more networks are listed on the pages of their families" in doms["index.html"].text
     for name, dom in doms.items():
         for address in dom.addresses():

@@ -4,6 +4,10 @@ Words: N samples, P numbers in all parameters, H the (P, P) Hessian of the mean 
 is exact: the gradient is differentiated once more, batch by batch, and summed. With *scales*, learning rates
 of the parameters relative to the recipe's (µP has such), gradient descent sees D^1/2 H D^1/2, D their
 diagonal matrix: the Hessian in units in which every parameter has the recipe's own learning rate.
+
+The products are made here and not by curvlinops 3.0, which takes longer and is wrong by percents for
+LayerNorm: it differentiates ``torch.func.jacrev``, which with torch 2.14 loses mixed derivatives of the norm's
+weight and of what is before it (``benchmarks/curvature.md``).
 """
 
 from __future__ import annotations

@@ -279,8 +279,8 @@ def _add_weight(total: Tensor, patches: Tensor, slopes: Tensor, factor: float, m
     """
     samples, count, places, _ = slopes.shape
     narrow = patches.shape[2]
-    if places**2 >= narrow:
-        # As many pairs of positions as inputs: rows of J are cheaper, some units of the output at a time.
+    if 4 * places**2 >= narrow:  # multiplying pairs in place takes as long as four operations of a product
+        # So many pairs of positions: rows of J are cheaper, some units of the output at a time.
         size = max(1, memory // (4 * samples * count * narrow * slopes.element_size()))
         for first in range(0, slopes.shape[3], size):
             some = slopes[..., first : first + size]

@@ -72,7 +72,7 @@ def dense_of(kind):
 def dense(network, inputs, labels, loss, step=1e-5):
     """(P, P) Hessian of the mean loss, by differences of its gradient in float64.
 
-    torch.func is no oracle: vmap over the second derivative of LayerNorm gives wrong numbers (torch 2.14).
+    Derivatives of torch.func.jacrev are no oracle: they are wrong for LayerNorm (torch 2.14).
     """
     network = copy.deepcopy(network).eval().double().requires_grad_(True)
     weights = list(network.parameters())

@@ -1,5 +1,6 @@
 import math
 
+import mup
 import numpy as np
 import pytest
 import torch
@@ -190,6 +191,20 @@ def test_scales_are_learning_rates_of_parameters():
     network, inputs = case("vectors")
     scales = {"0.weight": 16.0, "3.weight": 0.25, "4.weight": 3.0, "6.bias": 0.0}
     agree(empirical_ntk(network, inputs, scales=scales), plain(network, inputs, scales))
+
+
+def test_a_readout_of_mup_is_a_map_with_its_multiplier():
+    torch.manual_seed(0)
+
+    def of(width):
+        return nn.Sequential(nn.Linear(4, width), nn.ReLU(), mup.MuReadout(width, 2))
+
+    network, inputs = of(32), torch.randn(5, 4)
+    mup.set_base_shapes(network, of(4), delta=of(8))
+    found = empirical_ntk(network, inputs)
+    agree(found, plain(network, inputs))
+    network[2].output_mult = 3.0
+    assert empirical_ntk(network, inputs).max() > 2 * found.max()
 
 
 def test_outputs_are_selected():

@@ -5,8 +5,8 @@ most 60 Hessian-vector products for a residual of 1e-3 of the eigenvalue. Agains
 scipy's ``eigsh`` (ARPACK, restarted) on the same products, with the same tolerance; against the products,
 curvlinops' ``HessianLinearOperator``, if it is installed, and a forward derivative of the gradient by
 ``torch.func``; and all of them, for a network with LayerNorm in float64, against differences of the gradient,
-for a derivative of ``torch.func.jacrev``, which curvlinops takes, is wrong there (torch 2.14). Times are those
-of the processor.
+for a derivative of ``torch.func.jacrev``, which curvlinops takes, is wrong there (torch 2.14). Times are
+those of the processor.
 """
 
 import argparse

@@ -6,8 +6,8 @@ of the parameters relative to the recipe's (µP has such), gradient descent sees
 diagonal matrix: the Hessian in units in which every parameter has the recipe's own learning rate.
 
 The products are made here and not by curvlinops 3.0, which takes longer and is wrong by percents for
-LayerNorm: it differentiates ``torch.func.jacrev``, which with torch 2.14 loses mixed derivatives of the norm's
-weight and of what is before it (``benchmarks/curvature.md``).
+LayerNorm: it differentiates ``torch.func.jacrev``, which with torch 2.14 loses mixed derivatives of the
+norm's weight and of what is before it (``benchmarks/curvature.md``).
 """
 
 from __future__ import annotations

@@ -259,11 +259,13 @@ def _rows(
         kind, why = _by_verdict(old.outcome, new.outcome)
         return [replace(plain, kind=kind, why="; ".join(filter(None, (why, new.reason))))]
     rows = []
-    for was, now in matching.expectations(old.expectations, new.expectations):
+    names = matching.about(old.id), matching.about(new.id)
+    for was, now in matching.expectations(old.expectations, new.expectations, names):
         if was is None or now is None:
             rows.append(_single(plain, was, now))
         else:
-            rows.append(_pair(plain, was, now, tolerances, declared=bool(new.xfail)))
+            alike = matching.alike(was, now, names)
+            rows.append(_pair(plain, was, now, tolerances, alike=alike, declared=bool(new.xfail)))
     return rows
 
 
@@ -282,7 +284,13 @@ def _single(plain: Row, was: ExpectationRecord | None, now: ExpectationRecord | 
 
 
 def _pair(
-    plain: Row, was: ExpectationRecord, now: ExpectationRecord, tolerances: Tolerances, *, declared: bool
+    plain: Row,
+    was: ExpectationRecord,
+    now: ExpectationRecord,
+    tolerances: Tolerances,
+    *,
+    alike: bool,
+    declared: bool,
 ) -> Row:
     """Return the row of one expectation in both records, judged by its verdict alone."""
     then, today = was.measurement, now.measurement
@@ -297,7 +305,7 @@ def _pair(
     )
     if (was.bound.at_least, was.bound.at_most) != (now.bound.at_least, now.bound.at_most):
         row = _marked(row, "the bound has changed")
-    if then.name == today.name and then.unit == today.unit:
+    if alike and then.unit == today.unit:
         tolerance = tolerances.of(plain.test, today.name)
         row = replace(row, difference=_difference(then, today, now.bound, tolerance))
     else:

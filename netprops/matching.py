@@ -64,21 +64,44 @@ def pairs_of(
     return sorted(pairs), sorted(gone), sorted(added)
 
 
+def impersonal(name: str, network: str) -> str:
+    """Return the name of a measurement without the id of the network that it was made on.
+
+    >>> impersonal("training error of net-epoch5", "net-epoch5")
+    'training error of the network'
+    """
+    return name.replace(network, "the network") if network else name
+
+
+def alike(before: ExpectationRecord, after: ExpectationRecord, networks: tuple[str, str]) -> bool:
+    """Return whether two measurements have one name, but for the ids of their networks."""
+    old, new = (
+        impersonal(one.measurement.name, network)
+        for one, network in zip((before, after), networks, strict=True)
+    )
+    return old == new
+
+
 def expectations(
-    before: Sequence[ExpectationRecord], after: Sequence[ExpectationRecord]
+    before: Sequence[ExpectationRecord],
+    after: Sequence[ExpectationRecord],
+    networks: tuple[str, str] = ("", ""),
 ) -> list[tuple[ExpectationRecord | None, ExpectationRecord | None]]:
     """Return which expectations of one test belong together: by name, then by its shape, in order.
 
-    Two of one name are told apart by their order. What one side lacks is None.
+    ``networks`` are the ids that the test is about, before and after; names that hold them are equal without
+    them. Two of one name are told apart by their order. What one side lacks is None.
     """
     left, pairs = list(range(len(before))), {}
+    old, new = (
+        [impersonal(one.measurement.name, network) for one in side]
+        for side, network in zip((before, after), networks, strict=True)
+    )
     for key in (str, shape):
-        for j, now in enumerate(after):
+        for j, name in enumerate(new):
             if j in pairs:
                 continue
-            match = next(
-                (i for i in left if key(before[i].measurement.name) == key(now.measurement.name)), None
-            )
+            match = next((i for i in left if key(old[i]) == key(name)), None)
             if match is not None:
                 pairs[j] = match
                 left.remove(match)

@@ -134,7 +134,7 @@ def _points(test: TestRecord, x: float, label: str) -> list[tuple[tuple[str, str
     """Return the measurements of one test, each with what tells its series."""
     points: list[tuple[tuple[str, str, int], Point]] = []
     for one in test.expectations:
-        name = matching.shape(one.measurement.name)
+        name = matching.shape(matching.impersonal(one.measurement.name, label))
         place = sum(key[1] == name for key, _ in points)
         key = (test.id.partition("[")[0], name, place)
         points.append((key, Point(x=x, label=label, test=test, expectation=one)))

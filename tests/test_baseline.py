@@ -24,6 +24,7 @@ from netprops.plugin.expectations import Expectations
 from netprops.records import Record, SubjectRecord, assemble
 from netprops.records import TestRecord as RecordedTest
 from netprops.tolerances import Tolerances, parse
+from netprops.trends import over_checkpoints
 from netprops.verdict import Outcome, overall
 
 HEAD: dict[str, Any] = {
@@ -257,6 +258,17 @@ def test_another_checkpoint_of_the_same_network_is_compared_and_said() -> None:
     assert [(row.kind, row.marks) for row in found.rows] == [("regression", ("compared with mine-last",))]
     wider = record(after, subjects={"parameters": 5})
     assert compare(record(before, subjects={"parameters": 4}), wider).rows[0].kind == "incomparable"
+
+
+def test_the_id_in_a_measurements_name_does_not_keep_two_checkpoints_apart() -> None:
+    before, after = (
+        a_test((measured(value, name=f"R2 of {about}"), LEAST), about=about)
+        for value, about in ((0.9, "mine-epoch5-ab12cd3"), (0.6, "mine-epoch10-4ef56ab"))
+    )
+    (row,) = compare(record(before), record(after)).rows
+    assert (row.kind, row.difference is None) == ("regression", False)
+    (trend,) = over_checkpoints(record(before, after))
+    assert [[point.x for point in series.points] for series in trend.series] == [[5, 10]]
 
 
 def test_another_suite_version_and_another_release_are_said_before_and_after() -> None:

@@ -144,7 +144,8 @@ def _made(path: str, builder: Any, kwargs: Mapping[str, Any]) -> Any:
     except NetpropsError:
         raise
     except Exception as error:  # whatever a user's builder raises
-        raise UsageError(f"the model {path!r} cannot be built: {one_line(error)}") from error
+        given = f" with {dict(kwargs)}" if kwargs else ""
+        raise UsageError(f"the model {path!r} cannot be built{given}: {one_line(error)}") from error
 
 
 def takes_width(path: str, base: Path) -> bool:

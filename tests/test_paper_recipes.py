@@ -5,6 +5,7 @@ recipe, with only batch and epochs made smaller, on a few random samples of the 
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,8 +34,14 @@ SHAPES = {
     "gaussian:10000": ((10_000,), 2),
     "mnli:encoder": ((64, 768), 3),
     "signals": ((6, 16), 1),
+    "gegenbauer:2:16": ((16,), 1),
+    "cifar5m": ((3, 32, 32), 10),
+    "wikitext103:masked": ((64,), 32_769),
 }
 """What a network of each data set is given, and its outputs."""
+SAMPLED = {"gegenbauer:2:16": "regression", "wikitext103:masked": "tokens"}
+"""Tasks that are not told by shapes."""
+STEPS_FROM_ZERO = 4
 STORED = {"imagenet": (3, 256, 256)}
 TRAINING_SAMPLES = {
     "pmnist": 10_000,
@@ -68,6 +75,9 @@ WIDTHS = {
     "resnet56": lambda factor, **kwargs: 64 * factor,
     "inceptionv3": lambda factor, widened="all": 2048 * (factor if widened == "all" else 1),
     "mlp1": lambda factor, **kwargs: 128 * factor,
+    "mlp": lambda factor, **kwargs: factor,
+    "resnet18ln": lambda factor, **kwargs: 8 * factor,
+    "tokentransformer": lambda factor, **kwargs: factor,
 }
 """Width of the last hidden representation, as the papers give it."""
 
@@ -207,11 +217,28 @@ def mlp1(factor, inputs, outputs, init="default"):
     return inputs[0] * units + units + units * outputs + outputs
 
 
+def mlp(factor, inputs, outputs, **kwargs):
+    """Three layers without biases."""
+    return inputs[0] * factor + factor * factor + factor * outputs
+
+
+def resnet18ln(factor, inputs, outputs, stem="cifar", **kwargs):
+    """Layer norms have as many parameters as batch norms; the width factor is the number of channels."""
+    return resnet18(factor / 64, inputs, outputs, stem)
+
+
+def tokentransformer(factor, inputs, outputs, **kwargs):
+    """Two layers without biases, tokens and learned positions, a readout with biases."""
+    stream = int(factor)
+    layer = 4 * stream * stream + 2 * 4 * stream * stream + 2 * stream
+    return (outputs + inputs[0]) * stream + 2 * layer + stream + stream * outputs + outputs
+
+
 PARAMETERS = {
     formula.__name__: formula
     for formula in (
         fc5, wrn28, densenet40, resnet50, vgg16, resnet18, transformer, signals, alexnetsmall, resnet56,
-        inceptionv3, mlp1,
+        inceptionv3, mlp1, mlp, resnet18ln, tokentransformer,
     )
 }  # fmt: skip
 
@@ -230,7 +257,10 @@ def test_each_network_has_its_real_size(family, width, variant):
         network = models.build(family.architecture, width=width, inputs=inputs, outputs=outputs, **kwargs)
     if width == family.widths[-1]:  # the narrowest one takes a real step below
         with torch.no_grad():
-            assert network(torch.empty(2, *inputs, device="meta")).shape == (2, outputs)
+            answered = network(torch.empty(2, *inputs, device="meta")).shape
+            assert answered == (
+                (2, *inputs, outputs) if "tokens" in SAMPLED.get(family.data, "") else (2, outputs)
+            )
     assert network.feature_width == WIDTHS[family.architecture](width, **kwargs)
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == PARAMETERS[family.architecture](width, inputs, outputs, **kwargs)
@@ -238,10 +268,36 @@ def test_each_network_has_its_real_size(family, width, variant):
         assert count == PUBLISHED.get((family.architecture, width, outputs), count)
 
 
+class Again:
+    """A stream whose chunks are all alike."""
+
+    chunks, digest = None, "the same again"
+
+    def __init__(self, split):
+        self.split, self.size = split, len(split)
+
+    def chunk(self, index):
+        return self.split
+
+
+def streamed(dataset):
+    """The data set as the first chunk of a stream."""
+    return replace(dataset, stream=Again(dataset.train))
+
+
 def few_samples(name, samples):
     """A data set of random samples of a real one's shape."""
     inputs, outputs = SHAPES[name]
     rng = np.random.default_rng(0)
+    task = SAMPLED.get(name)
+    if task == "tokens":
+        asked = rng.integers(0, outputs, (2, samples, *inputs))
+        part = Split.of_arrays(*asked)
+        return Dataset(name=name, train=part, test=part, task=task, classes=tuple(map(str, range(outputs))))
+    if task == "regression":
+        vectors = rng.standard_normal((samples, *inputs), dtype=np.float32)
+        part = Split.of_arrays(vectors, rng.standard_normal(samples, dtype=np.float32))
+        return Dataset(name=name, train=part, test=part, task=task, classes=())
     if len(inputs) < 3:
         vectors = rng.standard_normal((samples, *inputs), dtype=np.float32)
         if outputs == 1:
@@ -262,8 +318,11 @@ def few_samples(name, samples):
 def test_the_narrowest_network_takes_a_step_of_its_recipe(family):
     recipe = family.recipe_for(family.widths[0])
     batch = 9 if recipe.validation else max(4, recipe.accumulate)
-    recipe = recipe.changed(epochs=1, batch=batch, snapshots=(0, 1))
+    # What starts at 0 lets nothing before it move in the first steps.
+    epochs = STEPS_FROM_ZERO if family.kwargs.get("readout_zero_init") else 1
+    recipe = recipe.changed(epochs=epochs, batch=batch, snapshots=(0, epochs))
     data = few_samples(family.data, batch + round(batch * recipe.validation))
+    data = streamed(data) if recipe.online else data
     torch.manual_seed(0)
     network = models.build(
         family.architecture,
@@ -273,8 +332,8 @@ def test_the_narrowest_network_takes_a_step_of_its_recipe(family):
         **family.kwargs,
     )
     trained = train(network, data, recipe, seed=0, device=torch.device("cpu"))
-    before, after = (trained.snapshots[epoch] for epoch in (0, 1))
-    assert len(trained.history) == 1
+    before, after = (trained.snapshots[epoch] for epoch in (0, epochs))
+    assert len(trained.history) == epochs
     assert math.isfinite(trained.history[0].loss)
     moved = {name for name, _ in network.named_parameters() if not torch.equal(before[name], after[name])}
     assert network.readout_layer + ".weight" in moved

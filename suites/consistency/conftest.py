@@ -1,7 +1,7 @@
 """What is recorded of every network of a family over its training, once, and distances between its widths.
 
-Words: S seeds, P widths; a *quantity* is what two networks are compared in; an *epoch* of a stream is one chunk
-of it, after some of which weights are kept.
+Words: S seeds, P widths; a *quantity* is what two networks are compared in; an *epoch* of a stream is one
+chunk of it, after some of which weights are kept.
 """
 
 import numpy as np
@@ -127,7 +127,7 @@ def rows(recorded):
 
 @pytest.fixture(scope="session")
 def distances(rows):
-    """Return widths and the distances between them in a quantity, (S, P - 1): to the widest, or successive."""
+    """Return widths and distances between them in a quantity, (S, P - 1): to the widest, or successive."""
     known = {}
 
     def measured(family, quantity, against, *, variant=None, epoch=None):

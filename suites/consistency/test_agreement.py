@@ -7,8 +7,8 @@ from netprops.measures.consistency import consistent_until, falls, more_consiste
 from netprops.replicates import mean_curve
 
 CONSISTENT = (
-    "Vyas et al. 2023, section 1: deviations between successive widths fall, and narrow networks approach the "
-    "widest"
+    "Vyas et al. 2023, section 1: deviations between successive widths fall, and narrow networks approach "
+    "the widest"
 )
 WHERE = {
     "losses": "Fig. 2",
@@ -39,8 +39,8 @@ def test_widths_agree_more_the_wider_they_are(
     """Distances to the widest network and between neighbouring widths fall with width.
 
     One test for each quantity that is recorded at the end of training. The level in the figure is the
-    distance between two seeds of the widest width: initialisation alone. What would count against the claim: a
-    distance, of one kind or the other, that does not fall.
+    distance between two seeds of the widest width: initialisation alone. What would count against the claim:
+    a distance, of one kind or the other, that does not fall.
     """
     family.across(4)
     curves = []

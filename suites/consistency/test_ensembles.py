@@ -66,8 +66,8 @@ def test_one_wide_network_beats_an_ensemble_of_narrow_ones(family, outputs, verd
         "bias-and-variance",
         parts_over_width(widths, parts),
         title="Loss of single networks and of ensembles over width",
-        caption=f"{logits.shape[1]} networks a width. The gap between the curves is variance, what the ensembles "
-        "lie above the widest one is bias.",
+        caption=f"{logits.shape[1]} networks a width. The gap between the curves is variance, what the "
+        "ensembles lie above the widest one is bias.",
         y_scale="log",
     )
     narrow = parts[0]

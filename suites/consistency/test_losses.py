@@ -1,4 +1,4 @@
-"""Claim: loss curves are one at large widths, down to their fluctuations, and fall as a power law of width."""
+"""Claim: loss curves are one at large widths, down to fluctuations, and fall as a power law of width."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Claim: sharpness takes the same course at every width: it rises to a plateau that the learning rate sets."""
+"""Claim: sharpness takes one course at all widths: it rises to a plateau that the learning rate sets."""
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -40,14 +42,8 @@ def sharpened():
     """Measure the sharpness of a network at every epoch whose weights were kept, (T,)."""
 
     def measured(subject):
-        return [
-            float(
-                subject.at(epoch).kept("sharpness-1", lambda one=subject.at(epoch): sharpnesses(one))[
-                    "sharpness"
-                ][0]
-            )
-            for epoch in subject.snapshots
-        ]
+        networks = [subject.at(epoch) for epoch in subject.snapshots]
+        return [one.kept("sharpness-1", partial(sharpnesses, one))["sharpness"].item() for one in networks]
 
     return measured
 

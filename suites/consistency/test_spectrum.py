@@ -115,7 +115,7 @@ def test_spectra_of_after_kernels_agree_across_widths(family, kernels, verdict):
 
 @pytest.mark.netprops(on="family", families="consistency", variant="lazy")
 def test_spectra_of_lazy_networks_agree_across_widths(family, kernels, verdict):
-    """The same at initialisation, for networks whose features will not move: there the NTK is all that counts.
+    """The same at initialisation, for networks whose features will not move: there the NTK decides all.
 
     What would count against the claim: a distance of log spectra to the widest that does not fall with width.
     """
@@ -153,7 +153,8 @@ def test_wide_networks_hold_the_task_in_fewer_modes(family, kernels, verdict):
 def test_after_kernels_of_wide_networks_converge_faster(family, kernels, verdict):
     """Gradient flow with the after-kernel reduces the squared error sooner, the wider the network is.
 
-    Every weight counts with its own learning rate, so that kernels of all widths are in one unit. What would count against the claim: a time to half of the loss that does not fall with width.
+    Every weight counts with its own learning rate, so that kernels of all widths are in one unit. What would
+    count against the claim: a time to half of the loss that does not fall with width.
     """
     widths, found, targets = kernels(family)
     times = np.geomspace(1e-2, 1e3, 40)

@@ -83,8 +83,8 @@ def course(curve: Curve) -> str:
         mean = float(share @ curve.x)
         spread = float(np.sqrt(share @ (curve.x - mean) ** 2))
         top = int(curve.y.argmax())
-        highest = f"highest, {curve.y[top]:.4g}, at {curve.x[top]:.4g}"
-        return f"has mean {mean:.4g} and spread {spread:.4g}, is {highest}"
+        peak = f"highest, {curve.y[top]:.4g}, at {curve.x[top]:.4g}"
+        return f"has mean {mean:.4g} and spread {spread:.4g}, is {peak}"
     if len(curve) == 1:
         interval = f" [{curve.low[0]:.4g}, {curve.high[0]:.4g}]" if curve.high[0] > curve.low[0] else ""
         return f"is {y0:.4g}{interval} at {x0:.4g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,73 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "run.json"
     path.write_text(json.dumps(sample()), encoding="utf-8")
     return report.render(path, folder / "out").parent
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</title><svg/onload=alert(1)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)",
+    "--><b>",
+    "]]><x>",
+    "&lt;i&gt;&#60;u&#62;",
+    "</style><link rel=stylesheet href=//x>",
+    "\u202e\u2028\x00\x1b[31m",
+    "`${alert(1)}` onclick=1",
+    "=HYPERLINK(1)",
+    "../../../etc/passwd",
+    "<a href=//evil>",
+    "$\\frac{1}{0}$ ^_",
+    "</main></section><h1>gone",
+    "</picture><img src=//evil/x.png>",
+    "<picture><img src=figures/x.svg alt=a></picture>",
+    "</dl><form action=//evil><input autofocus onfocus=alert(1)>",
+    "<meta http-equiv=refresh content=0;url=//evil>",
+    "<base href=//evil/>",
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "<object data=//evil>",
+    "<math><mtext></table><style><img title='</style><img src onerror=alert(1)>'>",
+    "<svg><animate onbegin=alert(1) attributeName=x>",
+    "<details open ontoggle=alert(1)>",
+    '" style="position:fixed;inset:0',
+    '" id="content',
+    'x" href="javascript:alert(1)',
+    "%3Cscript%3Ealert(1)%3C/script%3E",
+    "&#x3C;script&#x3E;alert(1)&#x3C;/script&#x3E;",
+    "\ufeff<script>alert(1)</script>",
+    "\ufffe\uffff<b>",
+    "＜script＞alert(1)＜/script＞",
+    "<!--[if IE]><script>alert(1)</script><![endif]-->",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "</textarea></script></noscript><xmp>",
+    "data:text/html,<script>alert(1)</script>",
+    ' href="figures/x.csv">y</a>',
+    "url(#a) #dark ~ .html#top",
+    "{% include '/etc/passwd' %}{# x #}",
+)
+FREE_KEYS = ("details", "lines", "levels", "bands", "packages", "recipe", "augmentation")
+FIXED = ("outcome", "x_scale", "y_scale", "outcomes", "kind")
+
+
+@pytest.fixture
+def hostile() -> tuple[str, ...]:
+    """Texts that would be markup, code or addresses if something forgot to escape them."""
+    return HOSTILE
+
+
+@pytest.fixture
+def poisoned() -> Callable[..., Any]:
+    """Return a record whose every free text, and every free key, begins with a poison."""
+
+    def poison(value: Any, with_: str, key: str = "") -> Any:
+        if key in FIXED or (key == "name" and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", str(value))):
+            return value
+        if isinstance(value, str):
+            return with_ + value
+        if isinstance(value, dict):
+            return {(with_ + k if key in FREE_KEYS else k): poison(v, with_, k) for k, v in value.items()}
+        return [poison(v, with_, key) for v in value] if isinstance(value, list) else value
+
+    return poison

@@ -31,10 +31,44 @@ UNTIL = 0.5
 """Distance of logits, in units of their spread, up to which two widths count as agreeing."""
 
 
+def show(quantity, widths, found, verdict):
+    """Show what is compared, of the first seed at every width, where it is a picture."""
+    panels = {f"width {width:g}": one for width, one in zip(widths, found[0], strict=True)}
+    if quantity == "kernel":
+        verdict.images(
+            "kernels",
+            {label: kernel / np.trace(kernel) * len(kernel) for label, kernel in panels.items()},
+            title="Kernel of the last layer at every width",
+            caption="Between fixed test points, sorted as they come; each in units of its mean diagonal.",
+            value_name="H Hᵀ / W",
+            row_name="test point",
+            column_name="test point",
+        )
+    if quantity == "attention":
+        verdict.images(
+            "attention-maps",
+            {label: maps[0] for label, maps in panels.items()},
+            title="Attention on the first test sequence at every width",
+            caption="Mean over heads; a row is a position, a column what it attends to.",
+            value_name="attention",
+            row_name="position",
+            column_name="position",
+        )
+    if quantity == "preactivations":
+        verdict.histogram(
+            "distributions",
+            panels,
+            title="Preactivations at every width",
+            caption="All units of the layer and all fixed test points.",
+            x_name="preactivation",
+            n_of="preactivations",
+        )
+
+
 @pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds", "snapshots"))
 @pytest.mark.parametrize("quantity", WORDS)
 def test_widths_agree_more_the_wider_they_are(
-    family, quantity, distances, between_seeds, over_widths, verdict
+    family, quantity, rows, distances, between_seeds, over_widths, verdict
 ):
     """Distances to the widest network and between neighbouring widths fall with width.
 
@@ -59,6 +93,7 @@ def test_widths_agree_more_the_wider_they_are(
         levels={"two seeds": float(between_seeds(family, quantity).mean())},
         y_scale="log",
     )
+    show(quantity, *rows(family, quantity), verdict)
 
 
 @pytest.mark.netprops(on="family", families="consistency", variant="standard")

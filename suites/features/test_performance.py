@@ -16,7 +16,7 @@ def paired(family, width, by, probed):
 
 @pytest.mark.netprops(on="family", families="features", uses=("train", "seeds"))
 @pytest.mark.parametrize("by", ["features", "parameters"])
-def test_narrow_networks_do_not_perform_as_a_wide_one(family, by, probed, matched, over_alpha, verdict):
+def test_narrow_networks_do_not_perform_as_a_wide_one(family, by, probed, matched, verdict):
     """A linear probe on a wide network's features is more accurate than one on many narrow networks'.
 
     As many narrow networks stand side by side as have the features, or the parameters, of the wide one, at
@@ -29,13 +29,13 @@ def test_narrow_networks_do_not_perform_as_a_wide_one(family, by, probed, matche
         wide, narrow = paired(family, width, by, probed)
         found[width] = (mean_accuracy(narrow, name="FP"), accuracy_gap(wide, narrow, name="FP gap"))
     own = mean_accuracy(wide, name="FP of the wide network")
-    everything = {width: one for width, (one, _) in found.items()} | {family.widths[-1]: own}
-    verdict.figure(
-        "performance-over-alpha",
-        [over_alpha("probes on narrow networks side by side", family, everything, "test accuracy")],
-        title=f"Feature performance over α, counted by {by}",
+    verdict.bars(
+        "performance",
+        {f"W = {width} side by side": one for width, (one, _) in found.items()}
+        | {f"W = {family.widths[-1]}, wide": own},
+        title=f"Feature performance, counted by {by}",
         caption="Accuracy of linear probes on test samples; the interval is over seeds and samples.",
-        levels={"the wide network": own.value},
+        value_name="test accuracy of the probe",
     )
     verdict.expect(
         found[narrowest][1].named("FP of the wide minus FP of the narrowest networks"),

@@ -14,7 +14,7 @@ from netprops.plotdata import significant
 Summary = Mapping[str, Any]
 
 EPOCHS = 40
-"""Most epochs of a training that a record keeps, and as many of those that measured the test error."""
+"""Epochs that a record keeps of a long training, and as many of those that measured the test error."""
 
 _SHOWN = ("epoch", "loss", "train_error", "test_error")
 
@@ -33,11 +33,9 @@ def thinned(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     if not all("epoch" in row for row in history):
         return [dict(row) for row in history]
-    kept = set[int]()
-    for places in (
-        range(len(history)),
-        [i for i, row in enumerate(history) if row.get("test_error") is not None],
-    ):
+    every = range(len(history))
+    kept = set(every) if len(history) <= 2 * EPOCHS else set[int]()
+    for places in (every, [i for i in every if history[i].get("test_error") is not None]):
         last, count = len(places) - 1, min(EPOCHS, len(places))
         kept |= {places[round(i * last / max(count - 1, 1))] for i in range(count)}
     return [

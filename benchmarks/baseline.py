@@ -39,6 +39,11 @@ def record(rng, draws, lost=0.0):
         values = rng.normal(truth, SPREAD, draws)
         measured = mean_interval(values, name=f"property {'ab'[row % 2] * (row + 1)}", n_of="draws")
         verdict.expect(measured, at_least=BOUND, source="this benchmark")
+    return recorded(verdict)
+
+
+def recorded(verdict):
+    """A run of one test with these expectations."""
     test = TestRecord.model_validate(
         {
             **verdict.to_json(),

@@ -215,6 +215,15 @@ def of(given: Any, name: str) -> UserData:
                 f"{sorted(map(str, given))}"
             )
         return UserData(name, {split: _split(given[split], f"{name}, {split}") for split in sorted(given)})
+    if (
+        isinstance(given, tuple | list)
+        and len(given) == 2
+        and _is_array(given[0])
+        and not _is_array(given[1])
+    ):
+        raise UsageError(
+            f"{name}: labels are a {type(given[1]).__name__}, expected a tensor or array of class numbers"
+        )
     if isinstance(given, tuple | list) and len(given) == 2 and not _is_array(given[1]):
         raise UsageError(
             f"{name}: got two {type(given[1]).__name__}s; a split is (inputs, labels) of tensors, and two "
@@ -250,6 +259,11 @@ def _split(given: Any, name: str) -> Split:
         raise UsageError(
             f"{name}: inputs of shape {tuple(inputs.shape)} and labels of shape {tuple(labels.shape)} do "
             "not fit; expected (N, ...) and (N,)"
+        )
+    if inputs.dim() == 1 < labels.dim() and inputs.dtype == torch.int64:
+        raise UsageError(
+            f"{name}: inputs of shape {tuple(inputs.shape)} and labels of shape {tuple(labels.shape)} look "
+            "exchanged; return (inputs, labels)"
         )
     if not len(inputs):
         raise UsageError(f"{name}: there are no samples")

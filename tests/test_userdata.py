@@ -74,6 +74,8 @@ def test_both_splits_and_transforms_that_draw_are_the_same_again():
             "got two TensorDatasets; a split is .* and two splits are {'tr",
         ),
         ((X, Y[:5]), r"inputs of shape \(12, 2\) and labels of shape \(5,\) do not fit"),
+        ((Y, X), r"inputs of shape \(12,\) and labels of shape \(12, 2\) look exchanged; return \(inputs, l"),
+        ((X, ["cat"] * 12), "labels are a list, expected a tensor or array of class numbers"),
         ((X[:0], Y[:0]), "there are no samples"),
         (3, r"got a int, expected \(inputs, labels\), a torch Dataset or a DataLoader"),
         (Stream(), "has no order of its own"),

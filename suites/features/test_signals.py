@@ -16,8 +16,8 @@ from netprops.statistics import mean_interval, paired_difference, share_interval
 
 FINDING = "Duzgun et al. 2024, empirical finding 4.1 and Fig. 5"
 LEARNT = 0.9
-"""Correlation of an active neuron with a signal above which it is learnt: before training, the best of 1,500
-neurons in 16 dimensions reaches 0.82."""
+"""Correlation of an active neuron with a signal above which it is learnt: before training, the best of 750
+neurons in 16 dimensions reaches 0.87."""
 
 
 def known_by(networks, epoch=None):

@@ -15,30 +15,38 @@ SHUFFLED = "Duzgun et al. 2024, tables 4 and 5"
 COUNTED = {"features": "n₁", "parameters": "n₂"}
 
 
-def note_outliers(found, verdict):
-    """Say which targets no regression predicts: their error is above 5."""
-    for pairs in found:
-        for one in pairs:
-            if one.outliers:
-                verdict.note(
-                    f"Outliers: targets {list(one.outliers)}; without them FSE is {one.without_outliers}."
-                )
-
-
 @pytest.mark.netprops(on="family", families="features", uses=("train", "seeds", "snapshots"))
-@pytest.mark.parametrize("by", ["features", "parameters"])
-def test_narrow_networks_do_not_span_a_wide_one(family, by, gaps, matched, over_alpha, verdict):
+def test_narrow_networks_do_not_span_a_wide_one(family, gaps, matched, over_alpha, verdict):
     """Features of narrow networks side by side span a wide network's less well than another wide one's do.
 
     The gap FSG is the error of the narrow networks' ridge regression minus that of a second wide network,
-    for as many narrow networks as have the features, or the parameters, of one wide network. It is judged at
-    the narrowest width that is trained as well as the wide one, for otherwise it might only show that narrow
-    networks are under-trained. What would count against the claim: no gap, or a negative one.
+    for as many narrow networks as have the features of one wide network. It is judged at the narrowest width
+    that is trained as well as the wide one, for otherwise it might only show that narrow networks are
+    under-trained. What would count against the claim: no gap, or a negative one.
 
-    At mini scale next to nothing remains of the gap at matched accuracy: 0.010 [-0.005, 0.024] for CNNs of a
-    quarter of the width, -0.010 [-0.020, 0.000] for transformers of half of it. At an eighth, where the CNNs
-    miss 2% of the training set, it is 0.03.
+    At mini scale little remains of the gap at matched accuracy: 0.010 [0.005, 0.015] for CNNs of a quarter of
+    the width, 0.003 [-0.003, 0.008] of half of it, -0.010 [-0.020, 0.000] for transformers of half of it.
+    CNNs of an eighth of the width have a gap of 0.03, but miss 2% of the training set even after 80 epochs of
+    SGD; as they cannot be matched, and 49 of them take a quarter of the suite's time, they are left out.
     """
+    gap_at_the_narrowest(family, "features", gaps, matched, over_alpha, verdict)
+
+
+@pytest.mark.netprops(on="family", families="features", uses=("train", "seeds", "snapshots"))
+def test_as_many_parameters_do_not_span_a_wide_one(family, gaps, matched, over_alpha, verdict):
+    """Narrow networks with the parameters of a wide one span its features less well than another wide one.
+
+    They have more features than it has; otherwise as for as many features. What would count against the
+    claim: no gap, or a negative one.
+
+    At mini scale there is none at matched accuracy: -0.027 [-0.033, -0.020] for CNNs of a quarter of the
+    width.
+    """
+    gap_at_the_narrowest(family, "parameters", gaps, matched, over_alpha, verdict)
+
+
+def gap_at_the_narrowest(family, by, gaps, matched, over_alpha, verdict):
+    """Draw the gap over α, and judge it at the narrowest width that is trained as well."""
     trained = gaps(family, by)
     curves = [over_alpha(f"trained, {COUNTED[by]}", family, trained, "FSG")]
     curves.append(over_alpha(f"at initialisation, {COUNTED[by]}", family, gaps(family, by, epoch=0), "FSG"))
@@ -58,7 +66,7 @@ def test_narrow_networks_do_not_span_a_wide_one(family, by, gaps, matched, over_
         f"{', '.join(f'{size} at α = {w / family.widths[-1]:g}' for w, size in sizes.items())}."
     )
     narrowest = min(w for w in matched(family, verdict) if w in trained)
-    verdict.note(f"The gap at each α: {', '.join(f'{one.name[9:]}: {one}' for one in trained.values())}.")
+    verdict.note(f"The gap at each α: {', '.join(f'{one.name[7:]}: {one}' for one in trained.values())}.")
     verdict.expect(trained[narrowest], at_least=0.0, source=FINDING_1)
 
 

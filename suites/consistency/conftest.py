@@ -48,8 +48,14 @@ def curve_distance(losses, reference):
     return loss_distance(losses, reference, window=SMOOTH, start=SMOOTH)
 
 
+def early_curve_distance(losses, reference):
+    """Return the distance of two loss curves in the first quarter of training, without the first window."""
+    return loss_distance(losses, reference, window=SMOOTH, start=SMOOTH, stop=len(losses) // 4)
+
+
 QUANTITIES = {
     "losses": curve_distance,
+    "early losses": early_curve_distance,
     "logits": logit_distance,
     "kernel": kernel_distance,
     "dissimilarity": dissimilarity,
@@ -57,7 +63,7 @@ QUANTITIES = {
     "attention": attention_distance,
 }
 """Distance of two networks in each quantity."""
-RECORDED = {"dissimilarity": "kernel"}
+RECORDED = {"dissimilarity": "kernel", "early losses": "losses"}
 """Under which name a quantity is recorded, where it is another."""
 
 
@@ -92,12 +98,12 @@ def recorded():
     known = {}
 
     def look(subject, quantity):
-        if quantity == "losses":
+        name = RECORDED.get(quantity, quantity)
+        if name == "losses":
             return subject.step_losses
         key = (subject.id, subject.epoch)
         if key not in known:
             known[key] = subject.kept("agreement-1", lambda: record(subject))
-        name = RECORDED.get(quantity, quantity)
         if name not in known[key]:
             pytest.skip(f"networks of {subject.family} have no {name} that is recorded")
         return known[key][name]
@@ -107,18 +113,24 @@ def recorded():
 
 @pytest.fixture(scope="session")
 def rows(recorded):
-    """Return the widths of a family, and a row of recorded arrays for each seed that every width has."""
+    """Return the widths of a family, and a row of recorded arrays for each seed that every width has.
 
-    def found(family, quantity, *, variant=None, epoch=None):
+    With ``like``, a variant, they are the widths and seeds that it has, so that both can be paired.
+    """
+
+    def found(family, quantity, *, variant=None, epoch=None, like=None):
         family.aligned(variant)
         networks = family.subjects(variant=variant)
+        if like is not None:
+            model = family.declaration.variant(like)
+            networks = [one for one in networks if one.factor in model.widths and one.seed < model.seeds]
         widths = sorted({one.factor for one in networks})
         seeds = sorted(set.intersection(*({n.seed for n in networks if n.factor == w} for w in widths)))
         place = {(one.factor, one.seed): one for one in networks}
 
         def at(width, seed):
             one = place[width, seed]
-            return one if epoch is None or quantity == "losses" else one.at(epoch)
+            return one if epoch is None else one.at(epoch)
 
         return np.array(widths), [[recorded(at(w, s), quantity) for w in widths] for s in seeds]
 
@@ -130,10 +142,10 @@ def distances(rows):
     """Return widths and distances between them in a quantity, (S, P - 1): to the widest, or successive."""
     known = {}
 
-    def measured(family, quantity, against, *, variant=None, epoch=None):
-        key = (family.id, quantity, against, variant, epoch)
+    def measured(family, quantity, against, *, variant=None, epoch=None, like=None):
+        key = (family.id, quantity, against, variant, epoch, like)
         if key not in known:
-            widths, found = rows(family, quantity, variant=variant, epoch=epoch)
+            widths, found = rows(family, quantity, variant=variant, epoch=epoch, like=like)
             between = {"widest": to_widest, "successive": successive}[against]
             known[key] = (widths[:-1], between(widths, found, QUANTITIES[quantity]))
         return known[key]

@@ -13,10 +13,10 @@ STEEP = 0.15
 """Slope of log2 for each doubling of the width that still counts as none: half of it is chance at width 4."""
 
 
-def sizes(rows, quantity, family, variant=None):
+def sizes(rows, quantity, family, variant=None, like=None):
     """Return widths and (S, P) log2 of the root mean square change of a quantity over the first epoch."""
-    widths, before = rows(family, quantity, variant=variant, epoch=0)
-    _, after = rows(family, quantity, variant=variant, epoch=EARLY)
+    widths, before = rows(family, quantity, variant=variant, epoch=0, like=like)
+    _, after = rows(family, quantity, variant=variant, epoch=EARLY, like=like)
     changes = [
         [np.sqrt(np.mean((np.asarray(b) - a) ** 2)) for a, b in zip(first, second, strict=True)]
         for first, second in zip(before, after, strict=True)
@@ -67,7 +67,7 @@ def test_coordinates_grow_in_standard_parameterization(family, rows, over_widths
     larger than µP's.
     """
     widths, values = sizes(rows, "logits", family, "standard")
-    _, mup = sizes(rows, "logits", family)
+    _, mup = sizes(rows, "logits", family, like="standard")
     verdict.figure(
         "change-over-width",
         [
@@ -92,7 +92,7 @@ def test_features_of_wide_networks_move_less_in_the_ntk_parameterization(family,
     What would count against the claim: a slope over width that is not below that of the same seeds under µP.
     """
     widths, values = sizes(rows, "kernel", family, "ntk")
-    _, mup = sizes(rows, "kernel", family)
+    _, mup = sizes(rows, "kernel", family, like="ntk")
     verdict.figure(
         "kernel-change-over-width",
         [

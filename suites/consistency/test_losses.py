@@ -5,7 +5,8 @@ import pytest
 
 from netprops.measurement import Curve
 from netprops.measures.loss_curves import fluctuation_correlation, smooth
-from netprops.statistics import mean_interval
+from netprops.measures.width_law import width_law
+from netprops.statistics import mean_interval, paired_difference
 
 FIG_2 = "Vyas et al. 2023, Fig. 1 and 2"
 FIG_6 = "Vyas et al. 2023, Fig. 6 b and 15 a-b: fluctuations agree batch by batch"
@@ -110,6 +111,28 @@ def test_fluctuations_agree_batch_by_batch(family, rows, verdict):
     )
 
 
+@pytest.mark.netprops(on="family", families="consistency", variant="turbulentstandard")
+def test_fluctuations_agree_less_in_the_standard_parameterization(family, rows, verdict):
+    """Control: in standard parameterization, batches move the losses of two wide networks less alike.
+
+    What would count against the claim: a correlation, in the same seeds, that is not below that under µP.
+    """
+    found = {}
+    for variant in ("turbulent", "turbulentstandard"):
+        _, losses = rows(family, "losses", variant=variant, like="turbulentstandard")
+        found[variant] = [fluctuation_correlation(row[-2], row[-1], window=WINDOW).value for row in losses]
+    verdict.expect(
+        paired_difference(
+            found["turbulent"],
+            found["turbulentstandard"],
+            name="correlation of fluctuations, µP minus standard",
+            n_of="seeds",
+        ),
+        at_least=0.0,
+        source=FIG_16,
+    )
+
+
 @pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds"))
 def test_final_loss_is_a_power_law_of_width(family, rows, over_widths, verdict):
     """The final loss falls as a + b N^-c with width N, and the fit explains nearly all of it.
@@ -117,8 +140,6 @@ def test_final_loss_is_a_power_law_of_width(family, rows, over_widths, verdict):
     The exponent depends on the task and is reported. What would count against the claim: a fit that explains
     less than 99% of the variance of the mean losses over widths.
     """
-    from netprops.measures.width_law import width_law
-
     widths, found = rows(family, "losses")
     window = max(1, len(found[0][0]) // 10)
     losses = np.array([[np.mean(one[-window:]) for one in row] for row in found])

@@ -20,7 +20,7 @@ def test_gaps_between_widths_are_larger_offline(family, distances, over_widths, 
     """
     found, curves = {}, []
     for variant, label in ((None, "online"), ("offline", "offline")):
-        widths, found[label] = distances(family, "logits", "successive", variant=variant)
+        widths, found[label] = distances(family, "logits", "successive", variant=variant, like="offline")
         curves.append(
             over_widths(widths, found[label], name=label, y_name="distance of logits", family=family)
         )
@@ -47,7 +47,7 @@ def test_training_losses_do_not_agree_offline(family, rows, over_widths, verdict
     """
     ratios, curves = {}, []
     for variant, label in ((None, "online"), ("offline", "offline")):
-        widths, found = rows(family, "losses", variant=variant)
+        widths, found = rows(family, "losses", variant=variant, like="offline")
         window = max(1, len(found[0][0]) // 20)
         last = np.array([[np.mean(one[-window:]) for one in row] for row in found])
         ratios[label] = np.log2(last[:, 0]) - np.log2(last[:, -1])

@@ -1,5 +1,7 @@
 """Claim: losses, predictions and representations of wide networks agree across widths, point by point."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -130,9 +132,9 @@ def test_mup_is_more_consistent_than_the_standard_parameterization(
 def test_until_which_step_the_widest_networks_agree(family, rows, epochs, steps_of, verdict):
     """The two widest widths agree from the first steps on, and as a number: until which step.
 
-    Agreement is a difference of logits of at most half of the spread that they have at the end. Later, widths
-    may deviate (sections 2 and 3); the step is reported with its interval. What would count against the claim:
-    a family that does not agree at the first step that is recorded.
+    Agreement is a difference of logits of at most half of the spread that they have at the end. Later,
+    widths may deviate (sections 2 and 3); the step is reported with its interval. What would count against
+    the claim: a family that does not agree at the first step that is recorded.
     """
     kept = epochs(family)
     steps = [steps_of(family, epoch) for epoch in kept]
@@ -142,7 +144,7 @@ def test_until_which_step_the_widest_networks_agree(family, rows, epochs, steps_
     apart = np.array(
         [
             [
-                [np.sqrt(np.mean((row[k + 1] - row[k]) ** 2)) / spread for k in range(len(widths) - 1)]
+                [np.sqrt(np.mean((b - a) ** 2)) / spread for a, b in pairwise(row)]
                 for row, spread in zip(found, spreads, strict=True)
             ]
             for _, found in recordings

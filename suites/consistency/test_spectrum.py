@@ -22,7 +22,7 @@ from netprops.tangents import empirical_ntk
 FIG_10 = "Vyas et al. 2023, Fig. 10 b-c and e-f: spectra agree across widths, C(k) does not"
 FLOW = "Vyas et al. 2023, Fig. 10 d: after-kernels of wider networks converge faster"
 SAMPLES = {"mini": 96, "paper": 1000}
-"""Fixed points between which kernels are taken; of sequences a third, for they have a class for each token."""
+"""Fixed points between which kernels are taken; of sequences a third, for they have many outputs."""
 SHARE = 0.9
 
 

@@ -78,6 +78,11 @@ def test_widths_agree_more_the_wider_they_are(
     One test for each quantity that is recorded at the end of training. The level in the figure is the
     distance between two seeds of the widest width: initialisation alone. What would count against the claim:
     a distance, of one kind or the other, that does not fall.
+
+    At mini scale loss curves fall by a factor of 2 for each doubling of the width, to the widest (slopes of
+    log2 -0.8, -1.0 and -1.2 for perceptrons, CNNs and transformers), logits by 2^0.2 to 2^0.4, as chance of
+    first weights would at most by 2^0.5. Distributions of preactivations and attention do not fall measurably
+    among widths this small.
     """
     family.across(4)
     curves = []
@@ -107,8 +112,9 @@ def test_mup_is_more_consistent_than_the_standard_parameterization(
     """Control: in standard parameterization the same widths, with the same seeds, are further apart.
 
     Loss curves are compared over the first quarter of training: later they come near to 0 in every
-    parameterization, and their ratios are those of chance. What would count against the claim: distances that
-    are not smaller under µP.
+    parameterization, and their ratios are those of chance. At mini scale kernels are 1.4 to 2.6 times as far
+    apart in standard parameterization; logits of CNNs, 240 steps into training, are not. What would count
+    against the claim: distances that are not smaller under µP.
     """
     found, curves = {}, []
     for variant, label in ((None, "µP"), ("standard", "standard")):

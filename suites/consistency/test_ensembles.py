@@ -58,7 +58,8 @@ def test_one_wide_network_beats_an_ensemble_of_narrow_ones(family, outputs, verd
     """A single network of the widest width has a lower loss than the averaged logits of the narrowest ones.
 
     What averaging takes away is the variance over initialisations; what remains is the bias of narrow
-    networks. What would count against the claim: an ensemble of the narrowest that is better.
+    networks. At mini scale it is so for CNNs and transformers; a polynomial is learnt without bias, by
+    perceptrons of 16 units as by those of 256. What would count against the claim: an ensemble of the narrowest that is better.
     """
     widths, logits, labels, kind = outputs(family)
     parts = [initialisation_bias_variance(one, labels, logits[-1], kind=kind) for one in logits]
@@ -78,6 +79,9 @@ def test_one_wide_network_beats_an_ensemble_of_narrow_ones(family, outputs, verd
 @pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds"))
 def test_variance_over_initialisations_falls_as_one_over_width(family, outputs, over_widths, verdict):
     """The variance of logits over seeds falls with width, with an exponent near -1.
+
+    At mini scale it is -0.7 for perceptrons, -0.4 for transformers, and not to be told from 0 for CNNs, whose
+    training ends before they have learnt.
 
     What would count against the claim: an exponent that is not negative, or far from -1.
     """

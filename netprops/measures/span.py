@@ -345,4 +345,4 @@ def _tables(
 
 def _largest_product(x: Table, y: Table) -> int:
     """Return how many multiplications the largest of a regression's products has."""
-    return len(x) * x.shape[1] * max(x.shape[1], y.shape[1])
+    return int(len(x) * x.shape[1] * max(x.shape[1], y.shape[1]))

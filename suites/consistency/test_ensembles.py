@@ -59,7 +59,8 @@ def test_one_wide_network_beats_an_ensemble_of_narrow_ones(family, outputs, verd
 
     What averaging takes away is the variance over initialisations; what remains is the bias of narrow
     networks. At mini scale it is so for CNNs and transformers; a polynomial is learnt without bias, by
-    perceptrons of 16 units as by those of 256. What would count against the claim: an ensemble of the narrowest that is better.
+    perceptrons of 16 units as by those of 256. What would count against the claim: an ensemble of the
+    narrowest that is better.
     """
     widths, logits, labels, kind = outputs(family)
     parts = [initialisation_bias_variance(one, labels, logits[-1], kind=kind) for one in logits]

@@ -106,7 +106,11 @@ def test_a_wrapper_of_the_builder_is_taken_off_and_said(base):
             {"widht": 3},
             r"unexpected keyword argument 'widht'; did you mean 'width'\? it takes",
         ),
-        ("mypkg.models:any_of", {"in_features": 3}, "cannot be built with .*in_features.*: TypeError: .*out_features"),
+        (
+            "mypkg.models:any_of",
+            {"in_features": 3},
+            "cannot be built with .*in_features.*: TypeError: .*out_features",
+        ),
         ("mypkg.models:broken", {}, "cannot be built: ValueError: no such depth$"),
         ("mypkg.models:text", {}, "returned a str, expected a torch.nn.Module"),
         ("mypkg.models:number", {}, "is a int, expected a function or nn.Module"),

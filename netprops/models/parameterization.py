@@ -32,7 +32,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import mup
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd

@@ -1,7 +1,7 @@
 """Networks without memory behind their weights, for their shapes, or to be given weights that exist already.
 
-On the meta device there is nothing to draw, but torch loads its compiler to not draw it: some seconds in every
-process.
+On the meta device there is nothing to draw, but torch loads its compiler to not draw it: some seconds in
+every process.
 """
 
 from __future__ import annotations

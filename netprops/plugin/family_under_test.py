@@ -135,8 +135,8 @@ class FamilyUnderTest:
             found = {str(getattr(spec.recipe, name)) for spec in specs}
             if len(found) > 1:
                 raise UsageError(
-                    f"{self.id}: networks have {name} {' and '.join(sorted(found))}, so that they do not see the "
-                    "same samples in the same order, and a comparison across widths would mean nothing"
+                    f"{self.id}: networks have {name} {' and '.join(sorted(found))}, so that they do not see "
+                    "the same samples in the same order, and a comparison across widths would mean nothing"
                 )
         recipe = specs[0].recipe
         if not recipe.online and recipe.order == "seed":

@@ -7,7 +7,7 @@ without xdist is its own controller. The *share* of a test is its part of the ru
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -57,6 +57,7 @@ class PropertySession:
         self._missing: dict[str, str | None] = {}
         self._summarized: set[str] = set()
         self._aloud: logging.Handler | None = None
+        self._lift: Callable[[], None] = lambda: None
 
     # What the run was told
 
@@ -308,9 +309,12 @@ class PropertySession:
             self._first_lines()
 
     def begin(self) -> None:
-        """Start the record of a run without xdist, once collection went well."""
+        """Start the record of a run without xdist, once collection went well; a worker keeps to its cores."""
         from netprops.plugin.controller import controller_of
+        from netprops.plugin.cores import keep_to_share
 
+        if self.worker:
+            self._lift = keep_to_share(self.trainers)
         if self.items and not self.worker and not self.config.getoption("collectonly"):
             controller_of(self.config).open(self.announcement(), self.options)
             self._first_lines()
@@ -374,3 +378,4 @@ class PropertySession:
             self.zoo.close()
         if self._aloud is not None:
             self._aloud.close()
+        self._lift()

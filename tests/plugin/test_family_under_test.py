@@ -1,4 +1,4 @@
-"""The fixture ``family``: networks that are compared across widths have seen the same samples in one order."""
+"""The fixture ``family``: networks that are compared across widths have seen samples in one order."""
 
 import pytest
 

@@ -24,6 +24,10 @@ SHAPES = {
     "gaussian:10": (10,),
     "random-labels:gaussian:10": (10,),
     "gaussian:10000": (10_000,),
+    "gegenbauer:2:16": (16,),
+    "digit-stream": (1, 8, 8),
+    "source-bytes": (64,),
+    "wikitext2:top1000": (64,),
 }
 OUTPUTS = {
     "pdigits": 1,
@@ -36,6 +40,10 @@ OUTPUTS = {
     "gaussian:10": 2,
     "random-labels:gaussian:10": 2,
     "gaussian:10000": 2,
+    "gegenbauer:2:16": 1,
+    "digit-stream": 10,
+    "source-bytes": 97,
+    "wikitext2:top1000": 1000,
 }
 LAST = {
     "fc5": lambda factor: factor,
@@ -47,6 +55,9 @@ LAST = {
     "alexnetsmall": lambda factor, units, **kwargs: units[1] * factor,
     "resnet56": lambda factor, **kwargs: 64 * factor,
     "mlp1": lambda factor, units=128: units * factor,
+    "mlp": lambda factor, **kwargs: factor,
+    "resnet18ln": lambda factor, blocks, **kwargs: 2 ** (len(blocks) - 1) * factor,
+    "tokentransformer": lambda factor, **kwargs: factor,
 }
 SHIPPED = [
     pytest.param(family, id=f"{family.id}-{scale}")
@@ -61,6 +72,15 @@ def few_samples(family, count):
     """Return data of the shapes that the family trains on, with every label present."""
     rng = np.random.default_rng(0)
     shape, outputs = SHAPES[family.data], OUTPUTS[family.data]
+    if family.architecture == "tokentransformer":
+        part = Split.of_arrays(*rng.integers(0, outputs, (2, count, *shape)))
+        return Dataset(
+            name="few", train=part, test=part, task="tokens", classes=tuple(map(str, range(outputs)))
+        )
+    if family.recipe.loss == "squared":
+        targets = rng.standard_normal(count).astype(np.float32)
+        part = Split.of_arrays(rng.standard_normal((count, *shape)).astype(np.float32), targets)
+        return Dataset(name="few", train=part, test=part, task="regression", classes=())
     if outputs == 1:
         labels = np.where(np.arange(count) % 2, 1, -1).astype(np.float32)
         part = Split.of_arrays(rng.standard_normal((count, *shape)).astype(np.float32), labels)
@@ -95,7 +115,7 @@ def test_every_network_is_built_at_its_real_size(family):
 
 @pytest.mark.parametrize("family", MINI)
 def test_the_smallest_network_takes_a_step_of_its_recipe(family):
-    recipe = family.recipe_for(family.widths[0]).changed(epochs=1, snapshots=(), warmup=0)
+    recipe = family.recipe_for(family.widths[0]).changed(epochs=1, snapshots=(), warmup=0, online=False)
     data = few_samples(family, min(recipe.batch, 16))
     torch.manual_seed(0)
     network = models.build(

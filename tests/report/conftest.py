@@ -364,7 +364,7 @@ def poisoned() -> Callable[..., Any]:
         if key in FIXED or (key == "name" and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", str(value))):
             return value
         if isinstance(value, str):
-            return with_ + value
+            return f"{with_} {value}"  # a space, so that "W = 64" keeps being seen as a width
         if isinstance(value, dict):
             return {(with_ + k if key in FREE_KEYS else k): poison(v, with_, k) for k, v in value.items()}
         return [poison(v, with_, key) for v in value] if isinstance(value, list) else value

@@ -42,7 +42,8 @@ def test_one_file_holds_every_page_and_every_link_leads_within_it(
 
 
 def test_one_file_carries_figures_and_numbers_and_loads_nothing(one_file: str, small: dict[str, Any]) -> None:
-    figures = [figure for test in small["tests"] for figure in test["figures"]]
+    record = records.Record.model_validate(small)
+    figures = [figure.model_dump(mode="json") for test in record.tests for figure in test.figures]
     assert one_file.count('class="drawing"') >= len(figures) + 2
     assert not re.search(r"<(img|picture|link|script|iframe)\b| src=| style=", one_file)
     tables = [unquote(one) for one in re.findall(r'href="data:text/csv;charset=utf-8,([^"]*)"', one_file)]

@@ -2,6 +2,7 @@
 //
 // The job, a JSON file named on the command line: `chromium` (the program), `pages` (name to address), `files`
 // (name to a file whose HTML is validated), `shots` (a folder, and names of pages to take pictures of),
+// `unjudged` (names of pages that axe does not judge, since it has judged the same page at another address),
 // `outlines` (addresses of pages whose elements are listed and nothing else).
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -19,6 +20,7 @@ const browser = await chromium.launch({
 /** A tab that notes what the console, the page and the network complain of. */
 async function tab(scheme) {
   const page = await browser.newPage({ colorScheme: scheme, viewport: { width: 1440, height: 900 } });
+  page.setDefaultTimeout(120_000);
   const complaints = [];
   page.on("console", (message) => complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(String(error)));
@@ -28,7 +30,7 @@ async function tab(scheme) {
 }
 
 /** What somebody sees, or does not, in one page at both widths. */
-async function look(page, address, scheme, complaints) {
+async function look(page, address, scheme, complaints, judged) {
   const seen = { scrolls: [], broken: [], violations: [] };
   await page.setViewportSize({ width: 1440, height: 900 });
   await page.goto(address);
@@ -45,10 +47,12 @@ async function look(page, address, scheme, complaints) {
     seen.styled = found.styled;
   }
   seen.complaints = [...complaints]; // before axe, which asks for more than the page does
+  if (!judged) return seen;
   await page.evaluate(axe);
   // Colours alone differ between the schemes.
-  const options = scheme === "dark" ? { runOnly: { type: "rule", values: ["color-contrast"] } } : {};
-  const result = await page.evaluate((o) => globalThis.axe.run(document, { ...o, resultTypes: ["violations"] }), options);
+  const rules = scheme === "dark" ? { runOnly: { type: "rule", values: ["color-contrast"] } } : {};
+  const options = { ...rules, resultTypes: ["violations"], preload: false };
+  const result = await page.evaluate((o) => globalThis.axe.run(document, o), options);
   for (const one of result.violations) seen.violations.push(`${one.id}: ${one.nodes[0].html.slice(0, 200)}`);
   return seen;
 }
@@ -58,7 +62,7 @@ for (const scheme of Object.keys(job.pages ?? {}).length ? ["light", "dark"] : [
   const { page, complaints } = await tab(scheme);
   for (const [name, address] of Object.entries(job.pages)) {
     complaints.length = 0;
-    found.pages[`${name} ${scheme}`] = await look(page, address, scheme, complaints);
+    found.pages[`${name} ${scheme}`] = await look(page, address, scheme, complaints, !job.unjudged?.includes(name));
     if (job.shots?.names.includes(name)) {
       await page.setViewportSize({ width: 1280, height: 900 });
       await page.screenshot({ path: `${job.shots.folder}/${name}-${scheme}.png`, fullPage: true });

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -90,6 +90,11 @@ def _by_property(cards: Sequence[Card]) -> list[tuple[str, list[Card]]]:
     for card in cards:
         found.setdefault(card.claim or card.property, []).append(card)
     return list(found.items())
+
+
+def _number(things: Sized, one: str, many: str) -> str:
+    """Return how many things there are, in words that fit the number."""
+    return f"{len(things)} {one if len(things) == 1 else many}"
 
 
 def _known(cards: Sequence[Card]) -> list[tuple[str, str, list[Card]]]:
@@ -232,8 +237,9 @@ class Reader:
         return Overview(
             counts=[(MARKS[name], len(cards)) for name, cards in by_mark.items() if cards],
             verdict=verdict,
-            summary=f"{len(self.cards)} tests of {len(self.subjects)} networks in "
-            f"{len(self.families)} families · {record.options.scale} scale · "
+            summary=f"{_number(self.cards, 'test', 'tests')} of "
+            f"{_number(self.subjects, 'network', 'networks')} in "
+            f"{_number(self.families, 'family', 'families')} · {record.options.scale} scale · "
             f"{duration(record.seconds)} · {moment(record.started)}",
             matrices=self._matrices(),
             failed=by_mark["FAIL"] + by_mark["ERROR"] + by_mark["XPASS"],

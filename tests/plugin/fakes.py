@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import netprops
 from netprops.errors import MissingDataError, TrainingError
 from netprops.measurement import Measurement
 from netprops.training.progress import Progress
@@ -119,7 +120,8 @@ def install():
         Cache=lambda root, remote=None: SimpleNamespace(root=root),
         default_root=lambda: Path("the-cache"),
     )
-    module("netprops.data", check=check)
+    here = Path(netprops.__file__).parent / "data"
+    module("netprops.data", check=check, __path__=[str(here)])  # its submodules are the real ones
     module("netprops.companion", spare_cores=lambda: 1)
     module("netprops.training.device", worker_device=lambda name, index: "cpu", resolve=lambda name: None)
     module("netprops.report", render=render)

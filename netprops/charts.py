@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from netprops.sheet import Sheet
 
 _BOTTOM = 40.0  # for the ticks and the name of the horizontal axis
+_DECADES = 1e15  # of a log axis at most: numbers below are rounding
 _FIRST, _ROW = 26.9, 13.75  # base line of the legend's first row, and the distance to the next
 _NAME = 44  # letters of a curve's name
 _MANY = 32  # points beyond which a curve has no markers
@@ -137,6 +138,7 @@ def _limits(values: Iterable[float], scale: str) -> tuple[float, float]:
     kept = [v for v in values if math.isfinite(v) and (scale != "log" or v > 0)]
     low, high = min(kept), max(kept)
     if scale == "log":
+        low = max(low, high / _DECADES)  # what rounding left of a zero would open an axis without end
         margin = max((high / low) ** 0.05, 1.1)
         return low / margin, high * margin
     span = (high - low) or abs(high) or 1.0

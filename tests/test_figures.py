@@ -173,6 +173,11 @@ def test_an_interval_that_reaches_zero_does_not_flatten_a_log_axis() -> None:
     assert not [text for text in texts(svg) if "10⁻" in text or text in ("0.0001", "0.001")]
 
 
+def test_what_rounding_left_of_zero_does_not_open_a_log_axis_without_end() -> None:
+    rounded = figures.draw(figure(curve(y=(1.0, 0.1, 1e-30, 5e-324), spread=0)))
+    assert not [text for text in texts(rounded) if "⁻²" in text or "⁻³" in text]
+
+
 def test_a_log_axis_without_a_positive_point_becomes_linear() -> None:
     svg = figures.draw(figure(curve(y=(0, 0, 0, 0))))
     assert "0" in texts(svg)

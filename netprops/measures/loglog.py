@@ -265,7 +265,8 @@ def fit_asymptote(data: Excess) -> tuple[Floats, Floats]:
         )
     step = _EXPONENTS[1] - _EXPONENTS[0]
     for _ in range(3):  # no parabola: the squares have a kink where the limit reaches 0
-        near = exponents + np.linspace(-step, step, 21)[:, None]
+        # Resamples may end at an end of the grid: at an exponent of 0 there would be no law.
+        near = np.clip(exponents + np.linspace(-step, step, 21)[:, None], _EXPONENTS[0], _EXPONENTS[-1])
         squares = np.array([_linear(data, data.u ** row[:, None])[1] for row in near])
         exponents = near[squares.argmin(axis=0), np.arange(len(exponents))]
         step /= 10

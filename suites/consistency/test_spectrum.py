@@ -8,6 +8,7 @@ from netprops.measurement import Curve
 from netprops.measures.agreement import kernel_distance
 from netprops.measures.consistency import falls
 from netprops.measures.spectrum import (
+    NOISE,
     cumulative_power,
     kernel_gradient_flow,
     modes_holding,
@@ -96,8 +97,8 @@ def expect_equal_spectra(widths, found, verdict):
         [
             Curve.plain(
                 f"width {width:g}",
-                (np.flatnonzero(values > 0) + 1).tolist(),
-                values[values > 0].tolist(),
+                (np.flatnonzero(values > NOISE * values[0]) + 1).tolist(),
+                values[values > NOISE * values[0]].tolist(),
                 x_name="k",
                 y_name="eigenvalue",
                 how="kernel averaged over seeds",

@@ -25,7 +25,8 @@ class FamilyUnderTest:
 
     def __init__(self, declaration: Family, hand: Callable[[Sequence[Spec]], list[Subject]]) -> None:
         self.declaration = declaration
-        self._hand = hand
+        self._train_or_find = hand
+        self._handed: dict[tuple[Spec, ...], list[Subject]] = {}
 
     @property
     def id(self) -> str:
@@ -158,6 +159,13 @@ class FamilyUnderTest:
         changed = self._specs(width, variant)
         both = self._hand([*(self.declaration.spec(one.width, one.seed) for one in changed), *changed])
         return list(zip(both[: len(changed)], both[len(changed) :], strict=True))
+
+    def _hand(self, specs: Sequence[Spec]) -> list[Subject]:
+        """Return networks; what a test asks for again was looked up and checked a moment ago."""
+        wanted = tuple(specs)
+        if wanted not in self._handed:
+            self._handed[wanted] = self._train_or_find(wanted)
+        return list(self._handed[wanted])
 
     def _specs(self, width: float | None, variant: str | None) -> list[Spec]:
         specs = [one for one in self.declaration.specs(variant) if width in (None, one.width)]

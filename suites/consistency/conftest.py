@@ -17,14 +17,13 @@ from netprops.measures.agreement import (
 )
 from netprops.measures.consistency import successive, to_widest
 from netprops.measures.loss_curves import loss_distance
-from netprops.observing import observe
 from netprops.replicates import mean_curve
 
 FIXED = {"mini": 200, "paper": 1000}
 """Test samples whose outputs are recorded: the fixed points."""
 SAMPLES = 48
 """Of them, those between which kernels are taken."""
-POOL = 20_000
+POOL = 5000
 """Preactivations that are recorded of a layer, evenly spread over samples and units."""
 SEQUENCES = 4
 """Fixed points whose attention is recorded."""
@@ -69,6 +68,8 @@ RECORDED = {"dissimilarity": "kernel", "early losses": "losses"}
 
 def record(subject):
     """Return what a network gives on the fixed points: logits, a kernel, preactivations, attention."""
+    from netprops.observing import observe
+
     layers = LAYERS.get(subject.spec.family.architecture, {})
     inputs = subject.dataset.test.inputs[: FIXED[subject.spec.family.scale]]
     found = observe(
@@ -103,7 +104,7 @@ def recorded():
             return subject.step_losses
         key = (subject.id, subject.epoch)
         if key not in known:
-            known[key] = subject.kept("agreement-1", lambda: record(subject))
+            known[key] = subject.kept("agreement-2", lambda: record(subject))
         if name not in known[key]:
             pytest.skip(f"networks of {subject.family} have no {name} that is recorded")
         return known[key][name]

@@ -5,13 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from netprops.curving import sharpness
 from netprops.measures.consistency import falls
 from netprops.measures.curvature import edge
-from netprops.models.parameterization import learning_scales
 from netprops.replicates import mean_curve
 from netprops.statistics import mean_interval
-from netprops.training.optimizers import loss_of
 
 FIG_6 = (
     "Vyas et al. 2023, Fig. 6 a: sharpness grows to a value that it then fluctuates around, at every width"
@@ -22,6 +19,10 @@ SAMPLES = {"mini": 500, "paper": 1000}
 
 def sharpnesses(subject):
     """Return the sharpness of the training loss, and the steps' scale of each weight taken into account."""
+    from netprops.curving import sharpness
+    from netprops.models.parameterization import learning_scales
+    from netprops.training.optimizers import loss_of
+
     recipe, part = subject.recipe, subject.dataset.train
     count = SAMPLES[subject.spec.family.scale]
     found = sharpness(

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from netprops.measurement import Curve
 from netprops.measures.agreement import kernel_distance
@@ -17,9 +16,7 @@ from netprops.measures.spectrum import (
     time_to,
 )
 from netprops.measures.trends import trend
-from netprops.models.parameterization import learning_scales
 from netprops.statistics import mean_interval
-from netprops.tangents import empirical_ntk
 
 FIG_10 = "Vyas et al. 2023, Fig. 10 b-c and e-f: spectra agree across widths, C(k) does not"
 FLOW = "Vyas et al. 2023, Fig. 10 d: after-kernels of wider networks converge faster"
@@ -35,12 +32,17 @@ def looked_at(outputs):
     outputs = outputs[:, -1] if outputs.dim() == 3 else outputs
     if outputs.shape[1] <= 10:
         return outputs
+    import torch
+
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (outputs.shape[1], SKETCHED)) / SKETCHED**0.5
     return outputs @ torch.from_numpy(signs).to(outputs)
 
 
 def tangents(subject):
     """Return the empirical NTK between the first test samples: its trace over outputs."""
+    from netprops.models.parameterization import learning_scales
+    from netprops.tangents import empirical_ntk
+
     count = SAMPLES[subject.spec.family.scale]
     inputs = subject.dataset.test.inputs[: count // 3 if subject.dataset.task == "tokens" else count]
     kernel = empirical_ntk(

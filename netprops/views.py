@@ -382,12 +382,12 @@ def picture(stem: str, figure: Mapping[str, Any], findings: Sequence[str] = ()) 
 def _origins(figure: Mapping[str, Any]) -> list[str]:
     """Return in words how a figure's numbers were found, and from how many of what."""
     if figures.kind(figure) == "images":
-        cut = [
-            f"{one['label']} has {one['shape'][0]} × {one['shape'][1]} entries, drawn as means over blocks"
-            for one in figure["panels"]
-            if tuple(one["shape"]) != (len(one["rows"]), len(one["rows"][0]))
-        ]
-        return ["; ".join(cut)] if cut else []
+        cut: dict[str, list[str]] = {}
+        for one in figure["panels"]:
+            if tuple(one["shape"]) != (len(one["rows"]), len(one["rows"][0])):
+                cut.setdefault(" × ".join(map(str, one["shape"])), []).append(one["label"])
+        said = (f"{size} entries, drawn as means over blocks: {', '.join(of)}" for size, of in cut.items())
+        return ["; ".join(said)] if cut else []
     bars = figures.kind(figure) == "bars"
     measured = [one["measurement"] for one in figure["bars"]] if bars else figure["curves"]
     found = dict.fromkeys(f"{m['how']}, n = {m['n']} {m['n_of']}" for m in measured if m["n"] > 1)

@@ -88,8 +88,9 @@ def test_widths_agree_more_the_wider_they_are(
     curves = []
     for against in ("widest", "successive"):
         widths, found = distances(family, quantity, against)
-        name = f"distance of {WORDS[quantity]}, {'to the widest' if against == 'widest' else against}"
-        curves.append(over_widths(widths, found, name=name, y_name="distance", family=family))
+        label = "to the widest" if against == "widest" else "between neighbours"
+        curves.append(over_widths(widths, found, name=label, y_name="distance", family=family))
+        name = f"distance of {WORDS[quantity]}, {label}"
         verdict.expect(
             falls(widths, found, name=name), at_most=0.0, source=f"{CONSISTENT}; {WHERE[quantity]}"
         )

@@ -165,7 +165,7 @@ def _count(
     def tile(second: int) -> tuple[int, NDArray[np.int64], NDArray[np.int64], tuple[Places, Places]]:
         end = min(second + panels.PART, len(found))
         left = whole.part(0, min(last, end) - first)  # what is further down is another tile's
-        right = whole.part(second - first, end - first) if second < last else units.panel(second, end)
+        right = whole.part(second - first, end - first) if second < last else units.narrow(second, end)
         diagonal = first - second + 1  # pairs of a unit and one behind it
         sizes, (rows, columns) = panels.screened(left, right, threshold, diagonal, units.rounding)
         similar = sizes >= threshold

@@ -6,6 +6,7 @@ Words: as in ``correlated.py``; what a unit *loses* is the norm of its rounding 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -81,16 +82,36 @@ class Units:
         self.rounding = _SINGLE * max(1, count / _SINGLE_SAMPLES)
         self.far = bool((np.abs(mean) * self.scale).max() * np.sqrt(count) > _FAR)
         self.halving = np.full_like(mean, np.nan)  # norm of what each unit loses in bfloat16, where known
+        self._own = threading.local()
 
     def panel(self, start: int, stop: int, over: Over = map) -> Panel:
         """Return some of the units, standardised; ``over`` maps a function over their parts."""
+        return self._filled(self._memory(stop - start), start, stop, over)
+
+    def narrow(self, start: int, stop: int) -> Panel:
+        """Return at most ``PART`` units, standardised, until this thread asks for the next."""
+        if not hasattr(self._own, "memory"):
+            self._own.memory = self._memory(PART)
+        single, half = self._own.memory
+        units = stop - start
+        return self._filled((single[:units], None if half is None else half[:units]), start, stop, map)
+
+    def _memory(self, units: int) -> tuple[Singles, torch.Tensor | None]:
         import torch
 
-        samples = len(self.activations)
+        shape = units, len(self.activations)
         # From numpy, which asks for huge pages.
-        single = np.empty((stop - start, samples), dtype=np.float32)
+        single = np.empty(shape, dtype=np.float32)
+        return single, torch.empty(shape, dtype=torch.bfloat16) if half_is_fast() else None
+
+    def _filled(
+        self, memory: tuple[Singles, torch.Tensor | None], start: int, stop: int, over: Over
+    ) -> Panel:
+        """Return a panel that lies in some memory."""
+        import torch
+
+        (single, half), samples = memory, len(self.activations)
         target = torch.from_numpy(single)
-        half = torch.empty((stop - start, samples), dtype=torch.bfloat16) if half_is_fast() else None
 
         def fill(left: int) -> None:
             right = min(left + PART, stop)

@@ -60,8 +60,8 @@ def similar_units(
         name: What is measured, for errors.
 
     Returns:
-        The counts, for these samples. Memory beyond the activations: some 160 MB on two threads, whatever N and
-        n are, and what torch takes; time: N n² / 2 multiplications.
+        The counts, for these samples. Memory beyond the activations: some 160 MB on two threads, whatever N
+        and n are, and what torch takes; time: N n² / 2 multiplications.
 
     Raises:
         MeasurementError: If there are fewer than two samples or an activation is not finite.

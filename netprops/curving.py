@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from netprops.activations import batches, evaluating
+from netprops.data.dataset import NOT_ASKED
 from netprops.errors import MeasurementError, UsageError
 from netprops.measurement import Measurement
 from netprops.measures.curvature import Product, top_eigenvalue
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 # A label that is not asked, as torch's cross-entropy has it.
-_NOT_ASKED = -100
 
 
 def sharpness(
@@ -230,4 +230,4 @@ def scales_of(parameters: Mapping[str, nn.Parameter], scales: Mapping[str, float
 
 def _asked(labels: Tensor) -> int:
     """Return how many of the labels are asked."""
-    return labels.numel() if labels.is_floating_point() else int((labels != _NOT_ASKED).sum())
+    return labels.numel() if labels.is_floating_point() else int((labels != NOT_ASKED).sum())

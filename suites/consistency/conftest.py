@@ -145,6 +145,7 @@ def distances(rows):
 
     def measured(family, quantity, against, *, variant=None, epoch=None, like=None):
         key = (family.id, quantity, against, variant, epoch, like)
+        family.subjects(variant=variant)  # the record names the networks of every test
         if key not in known:
             widths, found = rows(family, quantity, variant=variant, epoch=epoch, like=like)
             between = {"widest": to_widest, "successive": successive}[against]

@@ -13,6 +13,7 @@ from netprops.statistics import mean_interval
 FIG_6 = (
     "Vyas et al. 2023, Fig. 6 a: sharpness grows to a value that it then fluctuates around, at every width"
 )
+CHOSEN = "half of a doubling is a choice of this suite"
 SAMPLES = {"mini": 500, "paper": 1000}
 """Training samples over which the loss is taken."""
 
@@ -107,6 +108,7 @@ def test_sharpness_agrees_across_widths(family, courses, verdict):
         ),
         at_most=0.5,
         source=FIG_6,
+        calibration=CHOSEN,
     )
     verdict.note(
         f"Over widths: {falls(widths[:-1], apart, name='log ratio of sharpness of neighbouring widths')}."
@@ -132,6 +134,7 @@ def test_sharpness_rises_to_a_plateau(family, courses, verdict):
         at_least=-0.5,
         at_most=0.5,
         source=FIG_6,
+        calibration=CHOSEN,
     )
     verdict.expect(
         mean_interval(
@@ -139,4 +142,5 @@ def test_sharpness_rises_to_a_plateau(family, courses, verdict):
         ),
         at_most=1.0,
         source="Cohen et al. 2021: sharpness hovers about 2/lr",
+        calibration="twice the edge is a choice of this suite",
     )

@@ -15,19 +15,8 @@ from netprops.baseline import KINDS, Comparison, Row
 from netprops.histories import curve, figure
 from netprops.records import BoundRecord, Record, TestRecord
 from netprops.trends import Point, Series, Trend, over_checkpoints, over_runs
-from netprops.views import (
-    MARKS,
-    Link,
-    Mark,
-    Picture,
-    bounded,
-    measured,
-    moment,
-    percent,
-    picture,
-    slug,
-    words,
-)
+from netprops.views import MARKS, Link, Mark, Picture, bounded, measured, picture
+from netprops.wording import moment, percent, slug, words
 
 FIGURES = 8
 """Series of a page that get a figure of their own, those that moved most."""

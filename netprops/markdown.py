@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from netprops import differences
 from netprops.baseline import KINDS, Comparison
 from netprops.records import Record, TestRecord
-from netprops.views import MARKS, bounded, duration, moment
+from netprops.views import MARKS, bounded
+from netprops.wording import duration, moment
 
 LARGEST = 1_000_000
 """Bytes of the longest summary; GitHub drops one of more than 1024 kB as a whole."""

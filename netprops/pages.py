@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -29,16 +29,10 @@ from netprops.views import (
     Page,
     Report,
     SuitePage,
-    count,
-    duration,
     expectation,
-    moment,
-    percent,
     picture,
-    said,
-    slug,
-    words,
 )
+from netprops.wording import count, duration, moment, number_of, percent, said, slug, words
 
 _PAGES = 60
 """Most networks of a record that get a page each; of more, only those that a test is about alone do, and the
@@ -90,11 +84,6 @@ def _by_property(cards: Sequence[Card]) -> list[tuple[str, list[Card]]]:
     for card in cards:
         found.setdefault(card.claim or card.property, []).append(card)
     return list(found.items())
-
-
-def _number(things: Sized, one: str, many: str) -> str:
-    """Return how many things there are, in words that fit the number."""
-    return f"{len(things)} {one if len(things) == 1 else many}"
 
 
 def _known(cards: Sequence[Card]) -> list[tuple[str, str, list[Card]]]:
@@ -237,9 +226,9 @@ class Reader:
         return Overview(
             counts=[(MARKS[name], len(cards)) for name, cards in by_mark.items() if cards],
             verdict=verdict,
-            summary=f"{_number(self.cards, 'test', 'tests')} of "
-            f"{_number(self.subjects, 'network', 'networks')} in "
-            f"{_number(self.families, 'family', 'families')} · {record.options.scale} scale · "
+            summary=f"{number_of(self.cards, 'test', 'tests')} of "
+            f"{number_of(self.subjects, 'network', 'networks')} in "
+            f"{number_of(self.families, 'family', 'families')} · {record.options.scale} scale · "
             f"{duration(record.seconds)} · {moment(record.started)}",
             matrices=self._matrices(),
             failed=by_mark["FAIL"] + by_mark["ERROR"] + by_mark["XPASS"],

@@ -7,16 +7,14 @@ interval against its bound.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from netprops import captions, figures
 from netprops.listings import Listing, listing
 from netprops.records import BoundRecord, ExpectationRecord, MeasurementRecord
+from netprops.wording import said, sentence, words
 
 if TYPE_CHECKING:
     from netprops.asides import Aside
@@ -222,72 +220,6 @@ class Report:
                 yield from card.pictures
 
 
-def slug(text: str) -> str:
-    """Return a name for files and anchors: lower-case ASCII; text that had to change also gets a digest.
-
-    >>> slug("wrn28-digits-w0.5-s1")
-    'wrn28-digits-w0.5-s1'
-    """
-    plain = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip(".-_")[:80]
-    if plain and plain == text:
-        return plain
-    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
-
-
-def percent(share: object) -> str:
-    """Return an error in percent, or a dash where there is none."""
-    return f"{100 * share:.3g} %" if isinstance(share, int | float) else "–"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the units in which one would say it.
-
-    >>> duration(0.42), duration(75), duration(7380)
-    ('0.4 s', '1 min 15 s', '2 h 3 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def moment(started: str) -> str:
-    """Return an ISO time to the minute, for reading; other text as it is.
-
-    >>> moment("2024-05-01T12:00:07.5+00:00")
-    '2024-05-01 12:00 UTC'
-    """
-    try:
-        return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M %Z}".strip()
-    except ValueError:
-        return started
-
-
-def said(value: object) -> str:
-    """Return a value of a record for reading: numbers short, absent ones as a dash, lists with commas."""
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {said(part)}" for name, part in value.items()) or "–"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(said, value)) or "–"
-    return str(value)
-
-
-def words(name: str) -> str:
-    """Return a name of the code as words."""
-    return name.removeprefix("test_").replace("_", " ")
-
-
-def sentence(text: str) -> str:
-    """Return text with a capital letter and a full stop."""
-    return f"{text[:1].upper()}{text[1:]}{'' if not text or text[-1] in '.!?' else '.'}"
-
-
 def measured(m: MeasurementRecord) -> str:
     """Return value, interval and unit."""
     unit = f" {m.unit}" if m.unit else ""
@@ -392,8 +324,3 @@ def _origins(figure: Mapping[str, Any]) -> list[str]:
     measured = [one["measurement"] for one in figure["bars"]] if bars else figure["curves"]
     found = dict.fromkeys(f"{m['how']}, n = {m['n']} {m['n_of']}" for m in measured if m["n"] > 1)
     return ["; ".join(found)] if found else []
-
-
-def count(value: object) -> str:
-    """Return a whole number with thin spaces between thousands."""
-    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else said(value)

@@ -14,7 +14,8 @@ import pytest
 
 from netprops import figures, report
 from netprops.errors import UsageError
-from netprops.views import MARKS, duration, slug
+from netprops.views import MARKS
+from netprops.wording import duration, slug
 
 Save = Callable[[dict[str, Any]], Path]
 

@@ -15,7 +15,7 @@ from netprops.measures.agreement import (
     logit_distance,
     preactivation_distance,
 )
-from netprops.measures.consistency import successive, to_widest
+from netprops.measures.consistency import floor_of, successive, to_widest
 from netprops.measures.loss_curves import loss_distance
 from netprops.replicates import mean_curve
 
@@ -156,14 +156,12 @@ def distances(rows):
 
 
 @pytest.fixture(scope="session")
-def between_seeds(rows):
-    """Return the distances between following seeds of the widest width in a quantity, (S,)."""
+def floor(rows):
+    """Return the mean distance between two seeds of the widest width in a quantity."""
 
-    def measured(family, quantity, *, variant=None, epoch=None):
-        _, found = rows(family, quantity, variant=variant, epoch=epoch)
-        widest = [row[-1] for row in found]
-        pairs = zip(widest, [*widest[1:], widest[0]], strict=True)
-        return np.array([QUANTITIES[quantity](one, other) for one, other in pairs])
+    def measured(family, quantity):
+        _, found = rows(family, quantity)
+        return floor_of([row[-1] for row in found], QUANTITIES[quantity]).value
 
     return measured
 

@@ -73,9 +73,7 @@ def show(quantity, widths, found, verdict):
 
 @pytest.mark.netprops(on="family", families="consistency", uses=("train", "seeds", "snapshots"))
 @pytest.mark.parametrize("quantity", WHERE)
-def test_widths_agree_more_the_wider_they_are(
-    family, quantity, rows, distances, between_seeds, over_widths, verdict
-):
+def test_widths_agree_more_the_wider_they_are(family, quantity, rows, distances, floor, over_widths, verdict):
     """Distances to the widest network and between neighbouring widths fall with width.
 
     One test for each quantity that is recorded at the end of training. The level in the figure is the
@@ -102,7 +100,7 @@ def test_widths_agree_more_the_wider_they_are(
         curves,
         title=f"Distance of {WORDS[quantity]} over width",
         caption="At the width of the narrower of two networks. Geometric slopes are judged.",
-        levels={"two seeds": float(between_seeds(family, quantity).mean())},
+        levels={"two seeds": floor(family, quantity)},
         y_scale="log",
     )
     show(quantity, *rows(family, quantity), verdict)

@@ -64,6 +64,29 @@ def test_coordinates_keep_their_size_under_mup(family, rows, over_widths, verdic
         )
 
 
+def change_against_mup(family, quantity, variant, rows, over_widths, verdict):
+    """Draw the change of a quantity over width, in a variant and in the same seeds under µP.
+
+    Returns:
+        The trend of log2 of their ratio over width.
+    """
+    widths, values = sizes(rows, quantity, family, variant)
+    _, mup = sizes(rows, quantity, family, like=variant)
+    verdict.figure(
+        "change-over-width",
+        [
+            over_widths(widths, 2**v, name=n, y_name=f"change of the {quantity}", family=family)
+            for n, v in ((variant, values), ("µP", mup))
+        ],
+        title=f"Change of the {quantity} in the first chunk",
+        caption="Root mean square on fixed test points.",
+        y_scale="log",
+    )
+    return trend(
+        widths, values - mup, name=f"slope of log2 of the change of the {quantity}, {variant} minus µP"
+    )
+
+
 @pytest.mark.netprops(on="family", families="consistency", variant="standard")
 def test_coordinates_grow_in_standard_parameterization(family, rows, over_widths, verdict):
     """Control: in standard parameterization, wider networks' logits move further in the first steps.
@@ -71,23 +94,8 @@ def test_coordinates_grow_in_standard_parameterization(family, rows, over_widths
     Judged against the same seeds under µP. What would count against the claim: a slope over width that is not
     larger than µP's.
     """
-    widths, values = sizes(rows, "logits", family, "standard")
-    _, mup = sizes(rows, "logits", family, like="standard")
-    verdict.figure(
-        "change-over-width",
-        [
-            over_widths(widths, 2**v, name=n, y_name="change of logits", family=family)
-            for n, v in (("standard", values), ("µP", mup))
-        ],
-        title="How far logits move in the first chunk",
-        caption="Root mean square over fixed test points.",
-        y_scale="log",
-    )
-    verdict.expect(
-        trend(widths, values - mup, name="slope of log2 of the change of logits, standard minus µP"),
-        at_least=0.0,
-        source=CONTROL,
-    )
+    slope = change_against_mup(family, "logits", "standard", rows, over_widths, verdict)
+    verdict.expect(slope, at_least=0.0, source=CONTROL)
 
 
 @pytest.mark.netprops(on="family", families="consistency", variant="ntk")
@@ -96,20 +104,5 @@ def test_features_of_wide_networks_move_less_in_the_ntk_parameterization(family,
 
     What would count against the claim: a slope over width that is not below that of the same seeds under µP.
     """
-    widths, values = sizes(rows, "kernel", family, "ntk")
-    _, mup = sizes(rows, "kernel", family, like="ntk")
-    verdict.figure(
-        "kernel-change-over-width",
-        [
-            over_widths(widths, 2**v, name=n, y_name="change of the kernel", family=family)
-            for n, v in (("NTK", values), ("µP", mup))
-        ],
-        title="How far the last layer's kernel moves in the first chunk",
-        caption="Root mean square over pairs of fixed test points.",
-        y_scale="log",
-    )
-    verdict.expect(
-        trend(widths, values - mup, name="slope of log2 of the change of the kernel, NTK minus µP"),
-        at_most=0.0,
-        source=CONTROL,
-    )
+    slope = change_against_mup(family, "kernel", "ntk", rows, over_widths, verdict)
+    verdict.expect(slope, at_most=0.0, source=CONTROL)

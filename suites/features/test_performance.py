@@ -32,7 +32,7 @@ def test_narrow_networks_do_not_perform_as_a_wide_one(family, by, probed, matche
     verdict.bars(
         "performance",
         {f"W = {width:g} side by side": one for width, (one, _) in found.items()}
-        | {f"W = {family.widths[-1]}, wide": own},
+        | {f"W = {family.widths[-1]:g}, wide": own},
         title=f"Feature performance, counted by {by}",
         caption="Accuracy of linear probes on test samples; the interval is over seeds and samples.",
         value_name="test accuracy of the probe",

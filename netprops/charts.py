@@ -27,7 +27,7 @@ _BOTTOM = 40.0  # for the ticks and the name of the horizontal axis
 _DECADES = 1e15  # of a log axis at most: numbers below are rounding
 _FIRST, _ROW = 26.9, 13.75  # base line of the legend's first row, and the distance to the next
 _NAME = 44  # letters of a curve's name
-_MANY = 32  # points beyond which a curve has no markers
+_MANY = 20  # points beyond which a curve has no markers
 _DENSE = 4  # points in half a unit beyond which only its ends and extremes are drawn
 
 

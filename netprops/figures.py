@@ -24,14 +24,14 @@ from netprops.svg import SvgSheet
 if TYPE_CHECKING:
     from netprops.sheet import Sheet
 
-STYLE = 2
+STYLE = 3
 """Counted up whenever the drawing changes, so that figures of an earlier style are drawn again."""
 
 
-def digest(figure: Mapping[str, Any], alternative: str) -> str:
-    """Return the hex digest of everything that decides a figure's SVG file."""
-    text = json.dumps([STYLE, alternative, figure], sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def digest(figure: Mapping[str, Any]) -> str:
+    """Return the first hex digits of a digest of everything that decides a figure's SVG file."""
+    text = json.dumps([STYLE, figure], sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def kind(figure: Mapping[str, Any]) -> str:
@@ -46,7 +46,7 @@ def size(figure: Mapping[str, Any]) -> tuple[float, float]:
     return (SIZE[0], bars.height(figure)) if kind(figure) == "bars" else SIZE
 
 
-def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
+def draw(figure: Mapping[str, Any]) -> str:
     """Return a figure of a record as the text of an SVG file.
 
     Args:
@@ -54,7 +54,6 @@ def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
             ``Curve.to_json`` gives it) and, where there are any, ``lines`` {label: x}, ``levels`` {label: y},
             ``bands`` {label: (x0, x1)}; or ``panels``, ``low``, ``high`` and ``value_name``; or ``bars``,
             ``value_name`` and ``levels``.
-        alternative: Text for those who do not see it; becomes the file's ``desc`` element.
 
     Returns:
         The same text for the same arguments: no date, no random identifiers.
@@ -64,9 +63,7 @@ def draw(figure: Mapping[str, Any], alternative: str = "") -> str:
     """
     sheet = SvgSheet(*size(figure))
     _draw(sheet, figure)
-    return sheet.file(
-        title=_title(figure), description=shortened(alternative, 4000), mark=digest(figure, alternative)
-    )
+    return sheet.file(title=_title(figure), mark=digest(figure))
 
 
 def element(figure: Mapping[str, Any], *, prefix: str, label: str) -> str:

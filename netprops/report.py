@@ -186,10 +186,10 @@ def _templates() -> Environment:
 def _figure(picture: Picture, folder: Path) -> set[Path]:
     """Write one figure and its data; draw it only if the file that is there shows something else."""
     drawn, data = folder / f"{picture.stem}.svg", folder / f"{picture.stem}.csv"
-    mark = f'data-digest="{figures.digest(picture.data, picture.alternative)}"'
+    mark = f'data-digest="{figures.digest(picture.data)}"'
     there = drawn.read_text(encoding="utf-8", errors="replace") if drawn.is_file() else ""
     if mark not in there[:1000] or not there.endswith("</svg>\n"):
-        _write(drawn, figures.draw(picture.data, picture.alternative))
+        _write(drawn, figures.draw(picture.data))
     _write(data, listings.as_csv(picture.data))
     return {drawn, data}
 

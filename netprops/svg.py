@@ -3,7 +3,8 @@
 Words: the *dark look* maps every colour of the drawing to another one, by rules that apply only while the
 root element is the target of the file's address (``name.svg#dark``). All paint is in presentation attributes:
 a file that is opened under a policy against inline style shows its light look. *Tenths* are whole numbers of
-tenths of a user unit, to which all points are rounded.
+tenths of a user unit, to which all points are rounded. Neighbours with the same attributes share a group, and
+a path leaves out what its reader can tell: a report has hundreds of these files.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,20 +35,22 @@ DARK = {
 }
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
-_FONT = "system-ui,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
+_FONT = "system-ui,sans-serif"
 _PAINT = re.compile(r' (fill|stroke)="(#[0-9a-f]{6})"')
-# The marker of each place of the palette, from its middle, in tenths: circle, square, triangle, diamond,
-# triangle downwards, plus, cross. A circle is the round cap of a line without length.
+# The marker of each place of the palette in tenths: where it begins, seen from its middle, its path, and where
+# the pen is left, seen from the beginning. Circle and square are the caps of a line without length; then come
+# triangle, diamond, triangle downwards, plus, cross.
 _MARKERS = (
-    "h0",
-    "m-21-21h42v42h-42z",
-    "m0-25l24 44h-48z",
-    "m0-30l30 30l-30 30l-30-30z",
-    "m0 25l24-44h-48z",
-    "m-27 0h54m-27-27v54",
-    "m-21-21l42 42m0-42l-42 42",
+    ((0, 0), "h0", (0, 0)),
+    ((0, 0), "h0", (0, 0)),
+    ((0, -25), "l2.4 4.4h-4.8z", (0, 0)),
+    ((0, -30), "l3 3l-3 3l-3-3z", (0, 0)),
+    ((0, 25), "l2.4-4.4h-4.8z", (0, 0)),
+    ((-27, 0), "h5.4m-2.7-2.7v5.4", (27, 27)),
+    ((-21, -21), "l4.2 4.2m0-4.2l-4.2 4.2", (0, 42)),
 )
-_FILLED = (1, 2, 3, 4)
+_CAPS = {0: f' stroke-width="{MARKER:g}" stroke-linecap="round"', 1: ' stroke-width="4.2" stroke-linecap="square"'}
+_FILLED = (2, 3, 4)
 
 
 class SvgSheet:
@@ -60,14 +63,13 @@ class SvgSheet:
 
     def __init__(self, width: float, height: float) -> None:
         self._size = (width, height)
-        self._parts: list[str] = []
+        self._parts: list[tuple[str, str, str]] = []  # attributes that neighbours can share, tag, the rest
 
     def window(self, box: Box) -> None:
         """Cut off at a box what is drawn within."""
         x, y, width, height = map(_number, box)
-        self._parts.append(
-            f'<clipPath id="a"><rect x="{x}" y="{y}" width="{width}" height="{height}"/></clipPath>'
-        )
+        outline = f'<rect x="{x}" y="{y}" width="{width}" height="{height}"/>'
+        self._parts.append(("", "clipPath", f' id="a">{outline}</clipPath>'))
 
     def line(
         self,
@@ -107,54 +109,58 @@ class SvgSheet:
 
     def markers(self, points: Points, *, place: int, within: bool = False) -> None:
         """Draw the marker of a place of the palette at every point."""
-        colour, shape = PALETTE[place], _MARKERS[place]
-        paint = f'fill="{colour}"' if place in _FILLED else f'stroke="{colour}" stroke-width="1.6"'
-        if place == 0:
-            paint = f'stroke="{colour}" stroke-width="{MARKER:g}" stroke-linecap="round"'
-        drawn = re.sub(r"-?\d+", lambda m: _spaced(int(m[0])), shape)
-        drawn = re.sub(r"(?<=[a-z]) ", "", drawn)
-        tenths = np.rint(10 * np.asarray(points, dtype=np.float64)).astype(int).tolist()
-        self._path("".join(f"M{_pair(x, y)}{drawn}" for x, y in tenths), paint, within=within)
+        colour, (start, shape, left_at) = PALETTE[place], _MARKERS[place]
+        paint = f'fill="{colour}"' if place in _FILLED else f'stroke="{colour}"'
+        paint += "" if place in _FILLED else _CAPS.get(place, ' stroke-width="1.6"')
+        steps, here = [], (0, 0)
+        for x, y in np.rint(10 * np.asarray(points, dtype=np.float64)).astype(int).tolist():
+            begin = (x + start[0], y + start[1])
+            steps.append(f"{_step('m', begin, here)}{shape}")
+            here = (begin[0] + left_at[0], begin[1] + left_at[1])
+        self._path("".join(steps), paint, within=within)
 
     def text(self, x: float, y: float, text: str, *, anchor: Anchor = "start", colour: str = INK) -> None:
         """Write one line of text on a base line."""
         at = "" if anchor == "start" else f' text-anchor="{anchor}"'
         paint = "" if colour == INK else f' fill="{colour}"'
-        self._parts.append(
-            f'<text x="{_number(x)}" y="{_number(y)}"{at}{paint}>{escape(text, quote=False)}</text>'
-        )
+        place = f' x="{_number(x)}" y="{_number(y)}"'
+        self._parts.append((f"{at}{paint}", "text", f"{place}>{escape(text, quote=False)}</text>"))
 
     def _path(self, steps: str, paint: str, *, within: bool = False) -> None:
         cut = ' clip-path="url(#a)"' if within else ""
-        self._parts.append(f'<path d="{steps}" {paint}{cut}/>')
+        self._parts.append((cut, "path", f' d="{steps}" {paint}/>'))
+
+    def _drawn(self) -> str:
+        """Return the elements; what several neighbours share is on a group around them."""
+        found = []
+        for shared, members in groupby(self._parts, key=lambda part: part[0]):
+            alike = list(members)
+            if len(alike) > 1 and shared:
+                found += [f"<g{shared}>", *(f"<{tag}{rest}" for _, tag, rest in alike), "</g>"]
+            else:
+                found += [f"<{tag}{shared}{rest}" for _, tag, rest in alike]
+        return "".join(found)
 
     def _element(self, attributes: str, before: str) -> str:
         width, height = (f"{part:g}" for part in self._size)
         return (
             f'<svg xmlns="{_NAMESPACE}" {attributes} viewBox="0 0 {width} {height}" width="{width}" '
             f'height="{height}" font-size="11" fill="{INK}" stroke-linejoin="round">'
-            f"{before}{''.join(self._parts)}</svg>"
+            f"{before}{self._drawn()}</svg>"
         )
 
-    def file(self, *, title: str, description: str, mark: str) -> str:
+    def file(self, *, title: str, mark: str) -> str:
         """Return the sheet as an SVG file.
 
         Args:
             title: The file's ``title``.
-            description: The file's ``desc``: what somebody reads who does not see it.
             mark: Hexadecimal digest that tells what the file shows.
         """
-        drawn = self._element("", "")
-        used = dict.fromkeys(_PAINT.findall(drawn))
-        style = f"#dark:target{{fill:{DARK[INK]}}}" + "".join(
-            f'#dark:target [{part}="{light}"]{{{part}:{DARK[light]}}}'
-            for part, light in used
-            if light in DARK
+        used = dict.fromkeys(_PAINT.findall(self._drawn()))
+        style = f":target{{fill:{DARK[INK]}}}" + "".join(
+            f':target [{part}="{light}"]{{{part}:{DARK[light]}}}' for part, light in used if light in DARK
         )
-        before = (
-            f"<title>{escape(title, quote=False)}</title><desc>{escape(description, quote=False)}</desc>"
-            f"<style>{style}</style>"
-        )
+        before = f"<title>{escape(title, quote=False)}</title><style>{style}</style>"
         return self._element(f'id="dark" data-digest="{mark}" font-family="{_FONT}"', before) + "\n"
 
     def element(self, *, prefix: str, label: str) -> str:
@@ -181,7 +187,9 @@ def _spaced(tenths: int) -> str:
 
 
 def _pair(x: int, y: int) -> str:
-    return f"{_spaced(x).strip()}{_spaced(y)}"
+    """Return two numbers; a point needs no space before it where the number before has one already."""
+    first, second = _spaced(x).strip(), _spaced(y)
+    return f"{first}{second.strip() if second.startswith(' .') and '.' in first else second}"
 
 
 def _step(command: str, point: tuple[int, int], here: tuple[int, int]) -> str:
@@ -197,5 +205,5 @@ def _step(command: str, point: tuple[int, int], here: tuple[int, int]) -> str:
 def _through(points: Points) -> str:
     """Return a path through points, in steps from one to the next that are rounded without a drift."""
     tenths = [(x, y) for x, y in np.rint(10 * np.asarray(points, dtype=np.float64)).astype(int).tolist()]
-    steps = [_step("l", point, here) for here, point in pairwise(tenths)]
+    steps = [_step("l", point, here) for here, point in pairwise(tenths) if point != here]
     return f"M{_pair(*tenths[0])}{''.join(steps)}"

@@ -212,6 +212,7 @@ def _build(arguments: argparse.Namespace) -> int:
     specs = _selected(arguments)
     zoo = _zoo(arguments)
     specs = _with_data(specs, arguments)
+    zoo.refuse_dry(specs)
     rows = zoo.plan(specs)
     missing = [row for row in rows if not row.cached]
     _table(rows)

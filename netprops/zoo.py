@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from netprops import building, durable, plan
 from netprops.cache import Cache
 from netprops.declaration import Spec
-from netprops.errors import MissingDataError, TrainingError
+from netprops.errors import MissingDataError, TrainingError, UsageError
 from netprops.plan import Outline, PlanRow
 from netprops.subject import Subject
 from netprops.training.progress import Progress
@@ -110,6 +110,22 @@ class Zoo:
         """Return whether a sound entry of the network lies in the cache."""
         return self.cache.find(self.key(spec)) is not None
 
+    def refuse_dry(self, specs: Iterable[Spec]) -> None:
+        """Refuse online recipes whose stream ends before they do: before anything of a plan trains.
+
+        Raises:
+            UsageError: Naming the network, the samples that there are and those that it needs.
+            MissingDataError: If the data are not there.
+        """
+        from netprops.training.feed import check_stream
+
+        for spec in specs:
+            if spec.recipe.online:
+                try:
+                    check_stream(self.dataset_of(spec), spec.recipe, spec.id)
+                except TrainingError as error:
+                    raise UsageError(str(error)) from error
+
     def ensure(self, specs: Iterable[Spec], others: Iterable[Spec] = ()) -> None:
         """Build what is missing, wide networks first.
 
@@ -122,13 +138,15 @@ class Zoo:
             others: Networks that the session will want later.
 
         Raises:
-            UsageError: If the cache cannot be written or its disk is full, before anything trains.
+            UsageError: If the cache cannot be written or its disk is full, or a stream runs dry, before
+                anything trains.
             MissingDataError: If the data are not there.
             TrainingError: If a training fails.
         """
         missing = self._missing(specs)
         if not missing:
             return
+        self.refuse_dry(missing.values())
         self.cache.check()
         later = self._missing(others, forgiving=True)
         later = {key: spec for key, spec in later.items() if key not in missing}

@@ -9,6 +9,7 @@ import pytest
 from netprops import cli
 from netprops.cache import Cache
 from netprops.cli import main
+from netprops.data.gegenbauer import Gegenbauer
 from netprops.errors import UsageError
 from netprops.selector import selector
 
@@ -117,6 +118,15 @@ def test_run_uses_the_users_own_configuration(pytest_arguments, tmp_path, monkey
 def test_a_wrong_name_or_path_is_answered_with_exit_code_4(capsys, arguments, message):
     assert main(arguments) == 4
     assert message in capsys.readouterr().err
+
+
+def test_a_stream_that_runs_dry_is_refused_with_exit_code_4_before_a_plan(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Gegenbauer, "chunks", 3)
+    wanted = ["build", "--dry-run", "-k", "mlp-gegenbauer", "--cache", str(tmp_path)]
+    assert main(wanted) == 4
+    said = capsys.readouterr()
+    assert "the stream of gegenbauer:2:16 runs dry: it has 3,000 samples" in said.err
+    assert not said.out
 
 
 @pytest.mark.parametrize("arguments", [["cach"], [], ["cache"], ["build", "--dry"], ["list", "--k", "x"]])

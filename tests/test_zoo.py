@@ -13,6 +13,7 @@ import torch
 
 from netprops.cache import Cache
 from netprops.companion import Companion
+from netprops.data.gegenbauer import Gegenbauer
 from netprops.declaration import Family, Variant
 from netprops.errors import MissingDataError, TrainingError, UsageError
 from netprops.training import loop
@@ -204,6 +205,23 @@ def test_an_unwritable_cache_and_missing_data_are_said_before_anything_trains(tm
     with pytest.raises(MissingDataError, match="mnist"):
         Zoo(Cache(tmp_path / "cache"), data_root=tmp_path, device="cpu").ensure([absent])
     assert trainings == []
+
+
+def test_a_stream_that_runs_dry_is_said_before_the_first_training(zoo, trainings, monkeypatch):
+    online = Recipe(epochs=2, batch=50, optimizer="sgd", lr=0.1, loss="squared", online=True)
+    facts = {"name": "mlp", "architecture": "mlp", "data": "gegenbauer:2:4", "recipe": online, "variants": {}}
+    short = Family(**{**FAMILY.model_dump(), **facts, "kwargs": {"base": 4}})
+    long = Family(**{**short.model_dump(), "widths": (2, 4), "recipe": online.changed(epochs=4)})
+    monkeypatch.setattr(Gegenbauer, "chunks", 3)
+    said = (
+        "mlp-gegenbauer:2:4-w[24]-s0: the stream of gegenbauer:2:4 runs dry: it has 3,000 samples and 4 epochs "
+        "of 1,000 need 4,000; train for 3 epochs at most"
+    )
+    for refuse in (zoo.refuse_dry, zoo.ensure):
+        with pytest.raises(UsageError, match=said):
+            refuse([*short.specs(), *long.specs()])
+    assert not trainings
+    zoo.refuse_dry([*FAMILY.specs(), *short.specs()])
 
 
 def test_others_whose_data_are_missing_are_left_alone(tmp_path, trainings):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from netprops.errors import UsageError
+from netprops.errors import NetpropsError, UsageError
 from netprops.plugin import options as settings
 from netprops.plugin.aftermath import about, preflight, suites_of
 
@@ -216,7 +216,7 @@ class PropertySession:
         """Turn what is refused into a usage error; a worker runs nothing and lets its controller say why."""
         try:
             yield
-        except UsageError as error:
+        except NetpropsError as error:
             if not self.worker:
                 raise pytest.UsageError(str(error)) from error
             from netprops.plugin.controller import PROBLEM
@@ -281,7 +281,9 @@ class PropertySession:
         """Take in the tests that will run; refuse, before anything trains, what cannot go well.
 
         Raises:
-            UsageError: If ``-k`` left nothing, or the device or the report's folder is wrong.
+            UsageError: If ``-k`` left nothing, the device or the report's folder is wrong, or a stream has
+                too few samples for a recipe.
+            DamagedDataError: If data that are streamed cannot be read.
         """
         from netprops.plugin.selection import nothing_matches
 
@@ -303,6 +305,7 @@ class PropertySession:
         present = [spec for one in self.items if not self.missing(one.declaration) for spec in one.specs]
         loaded = [spec for spec in present if spec.family.planted or spec.family.imported]
         self.plan = tuple(dict.fromkeys(spec for spec in present if spec not in loaded))
+        self.zoo.refuse_dry(self.plan)
         self._speak_up()
         if self.worker == "gw0" and self.mailbox is not None:
             self.mailbox.put_plan(self.announcement())

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import netprops
-from netprops.errors import MissingDataError, TrainingError
+from netprops.errors import MissingDataError, TrainingError, UsageError
 from netprops.measurement import Measurement
 from netprops.training.progress import Progress
 
@@ -70,6 +70,11 @@ class FakeZoo:
                     )
                 )
 
+    def refuse_dry(self, specs):
+        for spec in specs:
+            if spec.family.data == "puddle":
+                raise UsageError(f"{spec.id}: the stream of puddle runs dry")
+
     def subject(self, spec):
         return FakeSubject(spec)
 
@@ -105,7 +110,7 @@ def install():
         vars(sys.modules[name]).update(contents)
 
     def check(name, root):
-        there = name in ("here", "vanishing")
+        there = name in ("here", "vanishing", "puddle")
         return None if there else f"{name} is not below {root}; get it at example.org (1 GB)"
 
     def render(run_json, out, *, comparison=None, past=()):

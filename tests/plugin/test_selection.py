@@ -218,6 +218,27 @@ def test_an_expression_that_selects_nothing_is_answered_with_the_known_ids(runs,
     assert not (runs.path / "reports").exists()
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+def test_a_stream_that_runs_dry_is_refused_before_anything_runs(runs, workers):
+    runs.write(
+        "families/wet.py",
+        """
+        from netprops import Family, Recipe
+
+        recipe = Recipe(epochs=3, batch=4, optimizer="sgd", lr=0.1, online=True)
+        FAMILIES = (Family(name="wet", architecture="toy", data="puddle", scale="mini", widths=(8,), seeds=1,
+                           recipe=recipe, source="made up"),)
+        """,
+    )
+    runs.suite("@pytest.mark.netprops(on='widest', families=('wet', 'toy'))\ndef test_it(subject): pass\n")
+    result = runs.run("suites", *workers)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = "ERROR: wet-puddle-w8-s0: the stream of puddle runs dry"
+    (result.stdout if workers else result.stderr).fnmatch_lines([said])
+    assert not (runs.path / "reports").exists()
+    assert not result.parseoutcomes().get("passed")
+
+
 def test_a_test_without_the_marker_is_left_alone(runs):
     runs.write(
         "test_other.py",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -18,6 +17,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from netprops import keeping
 from netprops.content import nearest
 from netprops.data.dataset import NOT_ASKED
 from netprops.declaration import Spec
@@ -309,6 +309,15 @@ class Subject:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
 
+    def measured(self, name: str, measure: Callable[[], Any]) -> Any:
+        """Return the result of a measure, which is kept beside the network until the measures' code changes.
+
+        Args:
+            name: What is measured and with which arguments: lower-case words and numbers joined by hyphens.
+            measure: Measures it; returns what :mod:`netprops.keeping` can keep.
+        """
+        return keeping.unpack(self.kept(f"{name}-{keeping.code()}", lambda: keeping.pack(measure())))
+
     def rng(self, purpose: str) -> np.random.Generator:
         """Return a generator for one purpose: the same for the same id, whoever asks and when."""
         return generator(self.id, purpose)
@@ -332,7 +341,7 @@ class Subject:
             "origin": manifest["origin"],
             "train_error": manifest["train_error"],
             "test_error": manifest["test_error"],
-            "history": [asdict(epoch) for epoch in self.history],
+            "history": [dict(vars(epoch)) for epoch in self.history],
         }
 
     @property

@@ -12,6 +12,7 @@ from netprops import building, data, models
 from netprops.cache import Cache
 from netprops.declaration import Family
 from netprops.errors import DamagedEntryError, MeasurementError, UsageError
+from netprops.measurement import Measurement
 from netprops.subject import error_share
 from netprops.training.recipe import Recipe
 from netprops.zoo import Zoo
@@ -235,6 +236,21 @@ def test_what_is_kept_is_measured_once_for_each_snapshot(fc5):
         assert int(found["count"]) == 3
     assert len(asked) == 1
     fc5.at(fc5.snapshots[0]).kept("a-test", measure)
+    assert len(asked) == 2
+
+
+def test_a_result_is_measured_once_for_each_version_of_the_measures(fc5, monkeypatch):
+    asked = []
+
+    def measure():
+        asked.append(1)
+        return Measurement.exact("w*", 3.0, n=1, n_of="network", how="counted")
+
+    for expected in (1, 1):
+        assert fc5.measured("a-result", measure).value == 3
+        assert len(asked) == expected
+    monkeypatch.setattr("netprops.keeping.code", lambda: "0" * 12)
+    fc5.measured("a-result", measure)
     assert len(asked) == 2
 
 

@@ -20,14 +20,17 @@ def chunk_errors():
 
     def measured(subject, split):
         if (subject.id, split) not in known:
-            known[subject.id, split] = chunk_error(
-                subject.features(split),
-                *subject.readout,
-                subject.labels(split),
-                sizes=sizes(subject.width, per_octave=4),
-                draws=DRAWS[split],
-                rng=subject.rng("chunks"),
-                name=f"{split} error of chunks",
+            known[subject.id, split] = subject.measured(
+                f"chunk-error-{split}-{DRAWS[split]}",
+                lambda: chunk_error(
+                    subject.features(split),
+                    *subject.readout,
+                    subject.labels(split),
+                    sizes=sizes(subject.width, per_octave=4),
+                    draws=DRAWS[split],
+                    rng=subject.rng("chunks"),
+                    name=f"{split} error of chunks",
+                ),
             )
         return known[subject.id, split]
 
@@ -111,10 +114,11 @@ def reconstructions():
 
     def measured(subject):
         if subject.id not in known:
-            known[subject.id] = reconstruction_curve(
-                subject.features("test"),
-                draws=8,
-                rng=subject.rng("reconstruction"),
+            known[subject.id] = subject.measured(
+                "reconstruction-8",
+                lambda: reconstruction_curve(
+                    subject.features("test"), draws=8, rng=subject.rng("reconstruction")
+                ),
             )
         return known[subject.id]
 

@@ -31,7 +31,7 @@ def dynamics():
             epochs = [epoch for epoch in networks[0].snapshots if epoch]
             width = networks[0].width
             sizes = [width // 16, width // 8, width // 4]
-            found = np.array([[at_epoch(one.at(epoch), sizes) for epoch in epochs] for one in networks])
+            found = np.array([[look(one.at(epoch), sizes) for epoch in epochs] for one in networks])
             rng = networks[0].rng("dynamics")
             share = "error (fraction)"
             known[family.id, variant] = SimpleNamespace(
@@ -50,6 +50,11 @@ def dynamics():
         return known[family.id, variant]
 
     return measured
+
+
+def look(subject, sizes):
+    """Return what :func:`at_epoch` does; it is measured once."""
+    return subject.measured(f"dynamics-{'-'.join(map(str, sizes))}", lambda: at_epoch(subject, sizes))
 
 
 def at_epoch(subject, sizes):

@@ -27,18 +27,22 @@ def stopped_early(subject):
 
 def quality(subject, size):
     """Return R2 and residual correlation of chunks of one size, and their training error."""
-    found = reconstruction_curve(
-        subject.features("test"), sizes=[size], draws=6, rng=subject.rng("stopping"), surrogate=False
-    )
-    error = chunk_error(
-        subject.features("train"),
-        *subject.readout,
-        subject.labels("train"),
-        sizes=[size],
-        draws=50,
-        rng=subject.rng("stopping"),
-    )
-    return found.r2.y[0], found.correlation.y[0], error.y[0]
+
+    def measure():
+        found = reconstruction_curve(
+            subject.features("test"), sizes=[size], draws=6, rng=subject.rng("stopping"), surrogate=False
+        )
+        error = chunk_error(
+            subject.features("train"),
+            *subject.readout,
+            subject.labels("train"),
+            sizes=[size],
+            draws=50,
+            rng=subject.rng("stopping"),
+        )
+        return found.r2.y[0], found.correlation.y[0], error.y[0]
+
+    return subject.measured(f"early-stopping-{size}", measure)
 
 
 @pytest.fixture(scope="session")

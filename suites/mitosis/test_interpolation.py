@@ -49,22 +49,26 @@ def test_no_chunk_fails_to_interpolate(subject, clone_size, verdict):
     error that a budget of false alarms could cover: at 3 w* it still finds a failing chunk in one of some 150
     layers of perfect clones, at 4 w* in none.
     """
-    training, labels = np.asarray(subject.features("train")), subject.labels("train")
     smallest = min(math.ceil(4 * clone_size(subject, verdict).value), subject.width)
-    search = search_failing_chunk(
-        lambda chunk: error_of(training, *subject.readout, labels, chunk),
-        width=subject.width,
-        smallest=smallest,
-        threshold=INTERPOLATES,
-        examples=60,
-    )
-    if search.failing:
+
+    def search():
+        training, labels = np.asarray(subject.features("train")), subject.labels("train")
+        return search_failing_chunk(
+            lambda chunk: error_of(training, *subject.readout, labels, chunk),
+            width=subject.width,
+            smallest=smallest,
+            threshold=INTERPOLATES,
+            examples=60,
+        )
+
+    found = subject.measured(f"failing-chunk-60-from-{smallest}", search)
+    if found.failing:
         verdict.note(
-            f"Smallest failing chunk, of {len(search.failing)} neurons with a training error of "
-            f"{search.failing_error:.2%}: {', '.join(map(str, search.failing))}."
+            f"Smallest failing chunk, of {len(found.failing)} neurons with a training error of "
+            f"{found.failing_error:.2%}: {', '.join(map(str, found.failing))}."
         )
     verdict.expect(
-        search.measurement(f"largest training error of a chunk of at least {smallest}"),
+        found.measurement(f"largest training error of a chunk of at least {smallest}"),
         at_most=INTERPOLATES,
         source=FIG_4,
         calibration="benchmarks/controls.md: layers of perfect clones may fail at 3 w*, not at 4 w*",

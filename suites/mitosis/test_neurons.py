@@ -12,6 +12,24 @@ SECTION_3 = "Doimo et al. 2022, section 3: any two chunks of w* neurons are copi
 PARTS = 4
 
 
+def chosen_chunks(subject):
+    """Return the neurons of the smallest chunk found that interpolates each part of the training set."""
+    features, labels = np.asarray(subject.features("train")), subject.labels("train")
+    order = subject.rng("parts").permutation(len(labels))
+    return [
+        smallest_interpolating_chunk(features[rows], *subject.readout, labels[rows])[0]
+        for rows in np.array_split(order, PARTS)
+    ]
+
+
+def worst_error(subject, size):
+    """Return the training error of the worst chunk of a size that a greedy search finds."""
+    features, labels = np.asarray(subject.features("train")), subject.labels("train")
+    return adversarial_chunk(
+        features, *subject.readout, labels, size, draws=2, rng=subject.rng("worst")
+    ).error.value
+
+
 @pytest.mark.netprops(on="widest", families="clones", uses="train")
 def test_chosen_chunks_share_no_more_neurons_than_chance(subject, chunk_errors, clone_size, verdict):
     """Small chunks that are chosen to interpolate different samples do not agree on their neurons.
@@ -22,24 +40,16 @@ def test_chosen_chunks_share_no_more_neurons_than_chance(subject, chunk_errors, 
     worst chunk of a size, found greedily, is from a random one: exchangeable does not mean that no chunk can
     be bad, for one may pick the copies of few features only.
     """
-    features, labels = np.asarray(subject.features("train")), subject.labels("train")
     w_star = clone_size(subject, verdict)
     if subject.error("train") > INTERPOLATES:
         return
-    order = subject.rng("parts").permutation(len(labels))
-    chosen = [
-        smallest_interpolating_chunk(features[rows], *subject.readout, labels[rows])[0]
-        for rows in np.array_split(order, PARTS)
-    ]
+    chosen = subject.measured(f"chosen-chunks-{PARTS}", lambda: chosen_chunks(subject))
     verdict.note(
         f"Chosen neurons: {', '.join(str(len(chunk)) for chunk in chosen)} suffice for a quarter of the "
         f"training set each, where w* = {w_star} random ones do for all of it."
     )
     at = [size for size in chunk_sizes(subject.width) if 4 <= size < subject.width]
-    worst = [
-        adversarial_chunk(features, *subject.readout, labels, size, draws=2, rng=subject.rng("worst"))
-        for size in at
-    ]
+    worst = subject.measured("worst-chunks-2", lambda: [worst_error(subject, size) for size in at])
     verdict.figure(
         "worst-chunks",
         [
@@ -47,7 +57,7 @@ def test_chosen_chunks_share_no_more_neurons_than_chance(subject, chunk_errors, 
             Curve.plain(
                 "worst chunk found",
                 at,
-                [one.error.value for one in worst],
+                worst,
                 x_name="chunk size w (neurons)",
                 y_name="error (fraction)",
                 how="greedy search",

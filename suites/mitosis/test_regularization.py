@@ -14,8 +14,11 @@ FIG_6 = "Doimo et al. 2022, Fig. 6 and S3"
 
 def quality(subject, size):
     """Return R2 and residual correlation of random chunks of one size."""
-    found = reconstruction_curve(
-        subject.features("test"), sizes=[size], draws=10, rng=subject.rng("decay"), surrogate=False
+    found = subject.measured(
+        f"reconstruction-10-of-{size}",
+        lambda: reconstruction_curve(
+            subject.features("test"), sizes=[size], draws=10, rng=subject.rng("decay"), surrogate=False
+        ),
     )
     return found.r2.y[0], found.correlation.y[0]
 

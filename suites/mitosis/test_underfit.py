@@ -1,5 +1,7 @@
 """Claim: a network that does not interpolate its training set holds no clones."""
 
+from functools import partial
+
 import pytest
 
 from netprops.measures.reconstruction import reconstruction_curve
@@ -64,6 +66,17 @@ def test_networks_that_do_not_interpolate_hold_no_clones(
     )
 
 
+def an_eighth(subject):
+    """Reconstruct the layer from chunks of an eighth of it."""
+    return reconstruction_curve(
+        subject.features("test"),
+        sizes=[subject.width // 8],
+        draws=6,
+        rng=subject.rng("underfit"),
+        surrogate=False,
+    )
+
+
 @pytest.mark.netprops(on="family", families="underfit", needs="widest")
 def test_residual_correlation_does_not_fall_where_nothing_is_interpolated(family, verdict):
     """Control: without interpolation, training does not make the residuals of chunks independent.
@@ -75,13 +88,7 @@ def test_residual_correlation_does_not_fall_where_nothing_is_interpolated(family
     falls = []
     for one in family.widest():
         first, last = (
-            reconstruction_curve(
-                at.features("test"),
-                sizes=[one.width // 8],
-                draws=6,
-                rng=one.rng("underfit"),
-                surrogate=False,
-            ).correlation.y[0]
+            at.measured("reconstruction-6-of-an-eighth", partial(an_eighth, at)).correlation.y[0]
             for at in (one.at(min(epoch for epoch in one.snapshots if epoch)), one)
         )
         falls.append(first - last)

@@ -32,8 +32,11 @@ WORDS = {
     "preactivations": "the distribution of preactivations",
     "attention": "attention matrices",
 }
-CHOSEN = "half of the spread is a choice of this suite"
-UNTIL = 0.5
+SEEN = (
+    "benchmarks/consistency.md: midway between 0.13, the most of 95% of groups under µP, and 0.40, the least "
+    "in standard parameterization"
+)
+UNTIL = 0.26
 """Difference of logits, in units of their final spread, up to which two widths count as agreeing."""
 
 
@@ -140,9 +143,12 @@ def test_mup_is_more_consistent_than_the_standard_parameterization(
 def test_until_which_step_the_widest_networks_agree(family, rows, epochs, steps_of, verdict):
     """The two widest widths agree from the first steps on, and as a number: until which step.
 
-    Agreement is a difference of logits of at most half of the spread that they have at the end. Later,
-    widths may deviate (sections 2 and 3); the step is reported with its interval. What would count against
-    the claim: a family that does not agree at the first step that is recorded.
+    Agreement is a difference of logits of at most 26% of the spread that they have at the end. Later, widths
+    may deviate (sections 2 and 3); the step is reported with its interval. What would count against the
+    claim: a family that does not agree at the first step that is recorded.
+
+    The standard parameterization is told by this bound, networks that share nothing are not: at that step
+    logits have moved by a tenth of their final spread, and cannot differ by more.
     """
     kept = epochs(family)
     steps = [steps_of(family, epoch) for epoch in kept]
@@ -189,7 +195,7 @@ def test_until_which_step_the_widest_networks_agree(family, rows, epochs, steps_
         mean_interval(apart[0, :, -1], name=f"{name} at step {steps[0]}", n_of="seeds"),
         at_most=UNTIL,
         source="Vyas et al. 2023, section 2: early in training",
-        calibration=CHOSEN,
+        calibration=SEEN,
     )
 
 

@@ -9,9 +9,14 @@ MUP = "Yang et al. 2021, Tensor Programs V, App. D.1: coordinates keep their siz
 CONTROL = "Vyas et al. 2023, App. C and D: in standard parameterization they do not"
 EARLY = 1
 """Epochs after which changes are measured: later, networks have learnt and their sizes are the task's."""
-STEEP = 0.15
-"""Slope of log2 for each doubling of the width that still counts as none: a tenth of the size."""
-CHOSEN = "a tenth for each doubling is a choice of this suite"
+STEEP = {"preactivations": 0.15, "logits": 0.2}
+"""Slope of log2 for each doubling of the width that still counts as none."""
+SEEN = {
+    "preactivations": "benchmarks/consistency.md: at most 0.03 under µP, at least 0.25 in standard "
+    "parameterization after the first chunk",
+    "logits": "benchmarks/consistency.md: midway between 0.16, the steepest of 90% of groups under µP, and "
+    "0.24, the flattest in standard parameterization",
+}
 
 
 def sizes(rows, quantity, family, variant=None, like=None):
@@ -36,7 +41,10 @@ def test_coordinates_keep_their_size_under_mup(family, rows, over_widths, verdic
     """Preactivations, and how far logits move in the first steps, have one size at every width.
 
     This check comes before all others: a family that does not pass it is not in µP. What would count against
-    the claim: a size that grows or falls by more than a tenth for each doubling of the width.
+    the claim: a size that grows or falls by more than a tenth (logits: 15%) for each doubling of the width.
+
+    The standard parameterization is told by what the first chunk changes: at initialisation its
+    preactivations are those of µP.
     """
     family.across(3)
     found = {
@@ -55,12 +63,13 @@ def test_coordinates_keep_their_size_under_mup(family, rows, over_widths, verdic
         y_scale="log",
     )
     for name, (widths, values) in found.items():
+        moved = "logits" if "logits" in name else "preactivations"
         verdict.expect(
             trend(widths, values, name=f"slope of log2 of {name}"),
-            at_least=-STEEP,
-            at_most=STEEP,
+            at_least=-STEEP[moved],
+            at_most=STEEP[moved],
             source=MUP,
-            calibration=CHOSEN,
+            calibration=SEEN[moved],
         )
 
 

@@ -14,7 +14,15 @@ from netprops.measures.initialisations import (
 
 FIG_7 = "Vyas et al. 2023, Fig. 7 and section 3.1"
 SMALL = "Vyas et al. 2023, App. H and Fig. 18: three networks or more make nearly the same ensemble"
-CHOSEN = "the width of the bound is a choice of this suite"
+FEW = (
+    "a choice of this suite: a variance of a third of the bias. benchmarks/consistency.md: planted networks "
+    "with a tenth stay below 0.04, with as much variance as bias above 0.22"
+)
+STEEP = (-1.5, -0.625)
+SEEN = (
+    "benchmarks/consistency.md: midway between -0.71, the flattest of 95% of groups under µP, and -0.54, the "
+    "steepest in standard parameterization; planted exponents of -2 and 0 lie outside"
+)
 FINITE = "Vyas et al. 2023, App. G.2: variance falls as 1/width"
 
 
@@ -85,7 +93,8 @@ def test_variance_over_initialisations_falls_as_one_over_width(family, outputs, 
     At mini scale it is -0.7 for perceptrons, -0.4 for transformers, and not to be told from 0 for CNNs, whose
     training ends before they have learnt.
 
-    What would count against the claim: an exponent that is not negative, or far from -1.
+    What would count against the claim: an exponent as flat as the standard parameterization's, about -0.4, or
+    as steep as -2.
     """
     widths, logits, _, _ = outputs(family)
     variances = [logit_variance(one) for one in logits]
@@ -108,7 +117,11 @@ def test_variance_over_initialisations_falls_as_one_over_width(family, outputs, 
         y_scale="log",
     )
     verdict.expect(
-        variance_slope(widths, variances), at_least=-1.5, at_most=-0.5, source=FINITE, calibration=CHOSEN
+        variance_slope(widths, variances),
+        at_least=STEEP[0],
+        at_most=STEEP[1],
+        source=FINITE,
+        calibration=SEEN,
     )
 
 
@@ -117,7 +130,8 @@ def test_small_ensembles_suffice(family, outputs, verdict):
     """Networks beyond the third take away little more of an ensemble's loss.
 
     What would count against the claim: a very large ensemble of the narrowest networks that would take away
-    more than a tenth of the loss of three.
+    more than a tenth of the loss of three. Networks without bias, such as perceptrons that have learnt a
+    polynomial, fail it rightly: all of their loss is variance, at any size of the ensemble.
     """
     _, logits, labels, kind = outputs(family)
     verdict.figure(
@@ -128,5 +142,5 @@ def test_small_ensembles_suffice(family, outputs, verdict):
         x_scale="linear",
     )
     verdict.expect(
-        left_to_gain(logits[0], labels, size=3, kind=kind), at_most=0.1, source=SMALL, calibration=CHOSEN
+        left_to_gain(logits[0], labels, size=3, kind=kind), at_most=0.1, source=SMALL, calibration=FEW
     )

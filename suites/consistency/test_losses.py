@@ -11,6 +11,13 @@ from netprops.statistics import mean_interval, paired_difference
 FIG_2 = "Vyas et al. 2023, Fig. 1 and 2"
 FIG_6 = "Vyas et al. 2023, Fig. 6 b and 15 a-b: fluctuations agree batch by batch"
 FIG_16 = "Vyas et al. 2023, Fig. 15 c and 16: in standard parameterization they do not"
+ALIKE = (
+    "benchmarks/consistency.md: 0.50 or more in 95% of groups under µP, at most 0.45 in as many in standard "
+    "parameterization, 0.04 where fluctuations are independent"
+)
+NULL = (
+    "benchmarks/consistency.md: at most 0.06 from 0 in 90% of groups, 0.4 or more where fluctuations return"
+)
 WINDOW, MOVED = 25, 31
 """Steps of the running mean that fluctuations are taken from, and by how many the null is moved."""
 SHOWN = 120
@@ -102,13 +109,14 @@ def test_fluctuations_agree_batch_by_batch(family, rows, verdict):
         mean_interval(aligned, name="correlation of fluctuations of the two widest widths", n_of="seeds"),
         at_least=0.5,
         source=FIG_6,
-        calibration="one half is a choice of this suite",
+        calibration=ALIKE,
     )
     verdict.expect(
         mean_interval(moved, name=f"the same, one curve moved by {MOVED} steps", n_of="seeds"),
         at_least=-0.2,
         at_most=0.2,
         source="batches are independent: a null of this test",
+        calibration=NULL,
     )
 
 
@@ -139,7 +147,9 @@ def test_final_loss_is_a_power_law_of_width(family, rows, over_widths, verdict):
     """The final loss falls as a + b N^-c with width N, and the fit explains nearly all of it.
 
     The exponent depends on the task and is reported. What would count against the claim: a fit that explains
-    less than 99% of the variance of the mean losses over widths.
+    less than 99% of the variance of the mean losses over widths. The bound is the paper's. Four seeds are too
+    few for it where losses scatter: 15% of such groups of perceptrons lie wholly below it, and none within
+    (``benchmarks/consistency.md``).
     """
     widths, found = rows(family, "losses")
     window = max(1, len(found[0][0]) // 10)

@@ -15,7 +15,7 @@ from netprops.baseline import KINDS, Comparison, Row
 from netprops.histories import curve, figure
 from netprops.records import BoundRecord, Record, TestRecord
 from netprops.trends import Point, Series, Trend, over_checkpoints, over_runs
-from netprops.views import MARKS, Link, Mark, Picture, bounded, measured, picture
+from netprops.views import MARKS, Link, Mark, Picture, Scale, bounded, measured, picture, scale
 from netprops.wording import moment, percent, slug, words
 
 FIGURES = 8
@@ -30,14 +30,6 @@ KIND_MARKS = {
     "new": Mark("+", "new", "skipped"),
     "same": Mark("=", "same", "skipped"),
 }
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Places on a strip from 0 to 1: the part within the bound; (low, value, high) of each measurement."""
-
-    bound: tuple[float, float]
-    points: list[tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -109,22 +101,8 @@ def asides(
     return pages
 
 
-def scale(measurements: Sequence[tuple[float, float, float]], bound: BoundRecord | None) -> Scale:
-    """Return where measurements (low, value, high) and their bound lie on a strip, with room around."""
-    ends = [] if bound is None else [end for end in (bound.at_least, bound.at_most) if end is not None]
-    known = [*(x for one in measurements for x in one), *ends]
-    low, high = min(known), max(known)
-    span = (high - low) or abs(high) or 1.0
-    start, length = low - 0.1 * span, 1.2 * span
-
-    def place(value: float) -> float:
-        return round((value - start) / length, 4)
-
-    least, most = (None, None) if bound is None else (bound.at_least, bound.at_most)
-    return Scale(
-        bound=(0.0 if least is None else place(least), 1.0 if most is None else place(most)),
-        points=[(place(a), place(b), place(c)) for a, b, c in measurements],
-    )
+def _limits(bound: BoundRecord | None) -> tuple[float | None, float | None]:
+    return (None, None) if bound is None else (bound.at_least, bound.at_most)
 
 
 def _comparison(comparison: Comparison, link: Callable[[str], str]) -> Aside:
@@ -153,7 +131,7 @@ def _change(row: Row, link: Callable[[str], str]) -> Change:
         change=differences.changed(row),
         expected=bounded(row.bound, unit) if row.bound else "–",
         why=differences.because(row),
-        strip=scale(pair, row.bound) if len(pair) == 2 else None,
+        strip=scale(pair, _limits(row.bound)) if len(pair) == 2 else None,
     )
 
 
@@ -239,7 +217,7 @@ def _course(one: Series, link: Callable[[str], str], at: Callable[[Point], str])
             (at(p), measured(p.expectation.measurement), MARKS[_outcome(p.test, p.expectation.outcome)])
             for p in one.points
         ],
-        strip=scale(places, last.expectation.bound),
+        strip=scale(places, _limits(last.expectation.bound)),
     )
 
 

@@ -16,6 +16,9 @@ from netprops.figures import kind
 from netprops.listings import curves_of, likeness, panels_of
 from netprops.measurement import Curve, Measurement
 
+_FULL = 2
+"""Most curves of which a text alternative says more than where they begin and end."""
+
 
 def text_alternative(figure: Mapping[str, Any], findings: Sequence[str] = ()) -> str:
     """Return what the figure shows, in sentences: axes, every curve, panel or bar, marks, findings.
@@ -38,7 +41,11 @@ def _chart(figure: Mapping[str, Any]) -> list[str]:
         len(logs)
     ]
     parts = [f"{figure['title']}: {curves[0].y_name} against {curves[0].x_name}{note}."]
-    parts += [f"{curve.name} {course(curve)}." for curve in curves]
+    by_name: dict[str, list[Curve]] = {}
+    for curve in curves:
+        by_name.setdefault(curve.name, []).append(curve)
+    brief = len(by_name) > _FULL
+    parts += [f"{name} {courses(alike, brief=brief)}." for name, alike in by_name.items()]
     marks = [f"{label} at {x:.4g}" for label, x in figure.get("lines", {}).items()]
     marks += [f"{label} at the level {y:.4g}" for label, y in figure.get("levels", {}).items()]
     marks += [f"{label} from {a:.4g} to {b:.4g}" for label, (a, b) in figure.get("bands", {}).items()]
@@ -101,6 +108,23 @@ def course(curve: Curve) -> str:
         f"goes {span}; lowest {curve.y[lowest]:.4g} at {curve.x[lowest]:.4g}, "
         f"highest {curve.y[highest]:.4g} at {curve.x[highest]:.4g}"
     )
+
+
+def courses(curves: Sequence[Curve], *, brief: bool) -> str:
+    """Return in words where the curves of several networks begin and end; the course of a single one."""
+    if len(curves) == 1 and not brief:
+        return course(curves[0])
+    first, last = ([curve.y[end] for curve in curves] for end in (0, -1))
+    begin, end = (_range(ys) for ys in (first, last))
+    at = [_range([curve.x[i] for curve in curves]) for i in (0, -1)]
+    if len(curves) == 1:
+        return f"goes from {begin} at {at[0]} to {end} at {at[1]}"
+    return f"in {len(curves)} networks: {begin} at {at[0]}, {end} at {at[1]}"
+
+
+def _range(values: Sequence[float]) -> str:
+    ends = dict.fromkeys(f"{value:.4g}" for value in (min(values), max(values)))
+    return " to ".join(ends)
 
 
 def hidden(figure: Mapping[str, Any]) -> int:

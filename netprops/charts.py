@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from netprops.looks import DASHES, GRID, LETTER, MUTED, PALETTE, SIZE, looks, shortened
+from netprops.looks import DASHES, GRID, LETTER, MEMBER, MUTED, PALETTE, SIZE, looks, shortened
 from netprops.measurement import Curve
 from netprops.ticks import number, ticks
 
@@ -28,6 +28,7 @@ _DECADES = 1e15  # of a log axis at most: numbers below are rounding
 _FIRST, _ROW = 26.9, 13.75  # base line of the legend's first row, and the distance to the next
 _NAME = 44  # letters of a curve's name
 _MANY = 20  # points beyond which a curve has no markers
+_NEAR = 0.2  # units that a point of a line may lie beside the line that is drawn
 _DENSE = 4  # points in half a unit beyond which only its ends and extremes are drawn
 
 
@@ -103,7 +104,8 @@ def draw(sheet: Sheet, figure: Mapping[str, Any], curves: Sequence[Curve]) -> No
     for label, y in (figure.get("levels") or {}).items():
         if axes.up.scale != "log" or float(y) > 0:
             _level(sheet, axes, curves, label, float(y))
-    _legend(sheet, curves, styles)
+    named = dict(zip(curves, styles, strict=True))
+    _legend(sheet, _named(curves), [named[one] for one in _named(curves)])
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,31 @@ class _Style:
 def _styles(curves: Sequence[Curve]) -> list[_Style]:
     """Return how curves are drawn: a few measured points have markers, everything else has dashes of its own.
 
-    Of two curves of one width, which have one colour, the second has dashes and no markers.
+    Of two curves of one width, which have one colour, the second has dashes and no markers. Curves of one
+    name that belong to several networks look alike, and are thin.
     """
     found: list[_Style] = []
-    for curve, place in zip(curves, looks(curves), strict=True):
+    several = len(curves) > len(_named(curves))
+    for curve, place in zip(_named(curves), looks(_named(curves)), strict=True):
         before = sum(style.place == place for style in found)
         kind = curve.details.get("line")
-        marked = len(curve) <= _MANY and kind not in ("dashed", "steps") and not before
+        marked = len(curve) <= _MANY and kind not in ("dashed", "steps") and not before and not several
         dashes = (
             DASHES[1] if kind == "dashed" else () if marked else DASHES[(place, *range(1, 7))[before % 7]]
         )
-        found.append(_Style(place, marked, dashes, 1.2 if kind == "dashed" else 1.6))
-    return found
+        found.append(_Style(place, marked, dashes, 1.2 if kind == "dashed" or several else 1.6))
+    by_name = dict(zip([_name(one) for one in _named(curves)], found, strict=True))
+    return [by_name[_name(one)] for one in curves]
+
+
+def _name(curve: Curve) -> str:
+    """Return what tells a curve from those that are drawn otherwise: not whose it is."""
+    return curve.name if MEMBER in curve.details else f"{curve.name}\n{id(curve)}"
+
+
+def _named(curves: Sequence[Curve]) -> list[Curve]:
+    """Return the first curve of every name: those of several networks look alike, and the legend has one."""
+    return list({_name(one): one for one in reversed(curves)}.values())[::-1]
 
 
 def _limits(values: Iterable[float], scale: str) -> tuple[float, float]:
@@ -167,7 +182,7 @@ def _axes(sheet: Sheet, figure: Mapping[str, Any], curves: Sequence[Curve]) -> _
     x_labels, y_labels = ([number(float(f"{t:.10g}")) for t in positions] for positions in (x_ticks, y_ticks))
     left = LETTER * max(map(len, y_labels), default=1) + 14
     top, bottom, right = (
-        22 + 15.5 * max(map(len, _columns(curves)), default=0),
+        22 + 15.5 * max(map(len, _columns(_named(curves))), default=0),
         SIZE[1] - _BOTTOM,
         SIZE[0] - 10,
     )
@@ -196,7 +211,8 @@ def _interval(sheet: Sheet, axes: _Axes, curve: Curve, colour: str) -> None:
         ends = [(x, float(bottom[0])), (x, float(top[0]))]
         sheet.line(ends, colour=colour, within=True)
         return
-    outline = [np.column_stack([across, top]), np.column_stack([across, bottom])[::-1]]
+    edges = [_bent(_seen(np.column_stack([across, edge]))) for edge in (top, bottom)]
+    outline = [edges[0], edges[1][::-1]]
     sheet.area(np.concatenate(outline), colour=colour, opacity=0.18, within=True)
 
 
@@ -205,12 +221,13 @@ def _line(sheet: Sheet, axes: _Axes, curve: Curve, style: _Style) -> None:
     points = axes.points(curve)
     if len(points) == 1:
         return
-    if curve.details.get("line") == "steps":
+    steps = curve.details.get("line") == "steps"
+    if steps:
         middles = (points[1:, 0] + points[:-1, 0]) / 2
         edges = [2 * points[0, 0] - middles[0], *np.repeat(middles, 2), 2 * points[-1, 0] - middles[-1]]
         points = np.column_stack([edges, np.repeat(points[:, 1], 2)])
     sheet.line(
-        _seen(points),
+        _seen(points) if steps else _bent(_seen(points)),
         colour=PALETTE[style.place],
         width=style.width,
         dashes=style.dashes,
@@ -231,6 +248,27 @@ def _seen(points: NDArray[np.float64]) -> NDArray[np.float64]:
         heights = points[places, 1]
         kept |= {int(places[i]) for i in (0, -1, int(heights.argmin()), int(heights.argmax()))}
     return points[sorted(kept)]
+
+
+def _bent(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the points that a line needs to pass all of them at ``_NEAR`` or less.
+
+    What is furthest from the line between two points divides it (Ramer 1972; Douglas and Peucker 1973).
+    """
+    needed, open_ = {0, len(points) - 1}, [(0, len(points) - 1)]
+    while open_:
+        start, end = open_.pop()
+        if end - start < 2:
+            continue
+        (x0, y0), (x1, y1) = points[start], points[end]
+        between = points[start + 1 : end]
+        length = math.hypot(x1 - x0, y1 - y0) or 1.0
+        away = np.abs((x1 - x0) * (between[:, 1] - y0) - (y1 - y0) * (between[:, 0] - x0)) / length
+        far = start + 1 + int(away.argmax())
+        if away.max() > _NEAR:
+            needed.add(far)
+            open_ += [(start, far), (far, end)]
+    return points[sorted(needed)]
 
 
 def _marks(sheet: Sheet, axes: _Axes, figure: Mapping[str, Any]) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from netprops.plotdata import significant
 
 Detail = float | int | str | bool | None
 
@@ -30,27 +32,39 @@ class MeasurementRecord(Part):
     confidence: float
     n: int
     n_of: str
-    unit: str
+    unit: str = ""
     how: str
-    definition: str
+    definition: str = "default"
     details: dict[str, Detail] = {}
 
 
 class CurveRecord(Part):
-    """A :class:`netprops.measurement.Curve` in JSON, without its replicates."""
+    """A :class:`netprops.measurement.Curve` in JSON, without its replicates, with five significant digits.
+
+    A curve without ``low`` and ``high`` has no interval: both are y.
+    """
 
     name: str
     x: list[float]
     y: list[float]
-    low: list[float]
-    high: list[float]
+    low: list[float] = []
+    high: list[float] = []
     x_name: str
     y_name: str
     n: int
     n_of: str
     how: str
-    definition: str
+    definition: str = "default"
     details: dict[str, Detail] = {}
+
+    @model_validator(mode="after")
+    def _round(self) -> CurveRecord:
+        x = [significant(value, 7) for value in self.x]
+        self.x = x if len(set(x)) == len(set(self.x)) else self.x
+        self.y = [significant(value, 5) for value in self.y]
+        self.low = [significant(value, 5) for value in self.low] or self.y
+        self.high = [significant(value, 5) for value in self.high] or self.y
+        return self
 
 
 class FigureRecord(Part):

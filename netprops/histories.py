@@ -6,14 +6,14 @@ figures have the form of a record's own figures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from netprops.plotdata import significant
 
 Summary = Mapping[str, Any]
 
-EPOCHS = 40
+EPOCHS = 24
 """Epochs that a record keeps of a long training, and as many of those that measured the test error."""
 
 _SHOWN = ("epoch", "loss", "train_error", "test_error")
@@ -26,10 +26,10 @@ def thinned(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         history: One row an epoch. Rows of another form, as records from elsewhere may have, stay as they are.
 
     Returns:
-        Epoch, loss and errors with six significant digits, and nothing where nothing was measured.
+        Epoch, loss and errors with four significant digits, and nothing where nothing was measured.
 
     >>> thinned([{"epoch": 1, "loss": 0.12345678, "lr": 0.1, "test_error": None}])
-    [{'epoch': 1, 'loss': 0.123457}]
+    [{'epoch': 1, 'loss': 0.1235}]
     """
     if not all("epoch" in row for row in history):
         return [dict(row) for row in history]
@@ -40,11 +40,52 @@ def thinned(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         kept |= {places[round(i * last / max(count - 1, 1))] for i in range(count)}
     return [
         {
-            name: significant(value) if isinstance(value, float) else value
+            name: significant(value, 4) if isinstance(value, float) else value
             for name in _SHOWN
             if (value := history[i].get(name)) is not None
         }
         for i in sorted(kept)
+    ]
+
+
+def drawn(summaries: Sequence[Summary], alone: Container[str]) -> set[str]:
+    """Return the ids of the networks whose training a report draws.
+
+    Args:
+        summaries: Of all networks of a record.
+        alone: Ids of the networks that a test is about alone.
+
+    Returns:
+        Those, and the first seed of every width of a family's plain recipe.
+    """
+    found = {str(one["id"]) for one in summaries if one["id"] in alone}
+    first: dict[tuple[str, str, str], str] = {}
+    for one in sorted(summaries, key=lambda s: (str(s.get("seed")), str(s["id"]))):
+        kind = (str(one.get("family")), str(one.get("variant") or ""), str(one.get("width")))
+        if not one.get("variant"):
+            first.setdefault(kind, str(one["id"]))
+    return found | set(first.values())
+
+
+def columns(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | dict[str, list[Any]]:
+    """Return the rows of a history as columns, null where nothing was measured; other rows as they are.
+
+    >>> columns([{"epoch": 1, "loss": 0.5}, {"epoch": 2}])
+    {'epoch': [1, 2], 'loss': [0.5, None]}
+    """
+    names = [name for name in _SHOWN if any(name in row for row in history)]
+    if not history or any(set(row) - set(names) for row in history):
+        return [dict(row) for row in history]
+    return {name: [row.get(name) for row in history] for name in names}
+
+
+def rows(history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return a history as rows, whichever way it is written."""
+    if not isinstance(history, Mapping):
+        return [dict(row) for row in history]
+    return [
+        {name: value for name, value in zip(history, row, strict=True) if value is not None}
+        for row in zip(*history.values(), strict=True)
     ]
 
 

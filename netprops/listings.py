@@ -1,8 +1,7 @@
 """The numbers behind a figure, as a table on a page and as a CSV file beside the drawing.
 
 Words: a *listing* has column titles and rows of text; a text that a spreadsheet would take for a formula is
-preceded by an apostrophe in CSV; numbers have six significant digits there, which is what a record's figures
-are read with.
+preceded by an apostrophe in CSV; numbers have four significant digits there, those of x seven.
 """
 
 from __future__ import annotations
@@ -18,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netprops.figures import kind
+from netprops.looks import MEMBER
 from netprops.measurement import Curve, Measurement
 
 Panel = tuple[str, tuple[int, int], NDArray[np.float64]]
 
-ROWS = 9
+ROWS = 5
 """Most points of a curve that a page lists; the CSV file beside the figure has all of them."""
+
+MOST = 16
+"""Most rows of a figure of many curves that a page lists, unless two points of each are more."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +74,28 @@ def listing(figure: Mapping[str, Any], longest: int = ROWS) -> Listing:
     if kind(figure) == "bars":
         return _bars(figure)
     curves = curves_of(figure)
-    rows: list[tuple[str, ...]] = []
+    by_place: dict[tuple[str, bytes], list[Curve]] = {}
     for curve in curves:
-        kept = np.unique(np.round(np.linspace(0, len(curve) - 1, min(longest, len(curve)))).astype(int))
-        whole = bool((curve.high > curve.low).any())
-        for i in kept:
-            interval = f"[{curve.low[i]:.4g}, {curve.high[i]:.4g}]" if whole else "–"
-            rows.append((curve.name, f"{curve.x[i]:.6g}", f"{curve.y[i]:.4g}", interval))
-    cut = sum(map(len, curves)) > len(rows)
-    return Listing(("Curve", "x", "y", "interval"), rows, "every point of a curve" if cut else "")
+        by_place.setdefault((curve.name, curve.x.tobytes()), []).append(curve)
+    members = list(dict.fromkeys(str(one.details.get(MEMBER, "")) for one in curves))
+    longest = max(2, min(longest, MOST // max(len(by_place), 1)))
+    rows: list[tuple[str, ...]] = []
+    cut = False
+    for alike in by_place.values():
+        places = np.linspace(0, len(alike[0]) - 1, min(longest, len(alike[0])))
+        cut = cut or len(places) < len(alike[0])
+        own = {str(one.details.get(MEMBER, "")): one for one in alike}
+        for i in np.unique(np.round(places).astype(int)):
+            said = [_at(own[who], i) if who in own else "–" for who in members]
+            rows.append((alike[0].name, f"{alike[0].x[i]:.6g}", *said))
+    titles = ("Curve", "x", *members) if len(members) > 1 else ("Curve", "x", "y and interval")
+    return Listing(titles, rows, "every point of a curve" if cut else "")
+
+
+def _at(curve: Curve, i: int) -> str:
+    """Return a point of a curve, with its interval if the curve has any."""
+    interval = f" [{curve.low[i]:.3g}, {curve.high[i]:.3g}]" if (curve.high > curve.low).any() else ""
+    return f"{curve.y[i]:.4g}{interval}"
 
 
 def _matrices(figure: Mapping[str, Any]) -> Listing:
@@ -123,10 +139,10 @@ def as_csv(figure: Mapping[str, Any]) -> str:
     for label, text in comments:
         out.write(f"# {_plain(label)}: {_plain(text)}\n")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(titles)
+    writer.writerow(map(_safe, titles))
     for name, *numbers in rows:
-        safe = _plain(str(name))
-        writer.writerow([f"'{safe}" if safe.startswith(tuple("=+-@")) else safe, *map(_digits, numbers)])
+        first = str(name) if isinstance(name, str) and _is_number(name) else _safe(str(name))
+        writer.writerow([first, *map(_digits, numbers)])
     return out.getvalue()
 
 
@@ -136,15 +152,21 @@ _Table = tuple[list[tuple[str, str]], Sequence[str], Iterable[Sequence[object]]]
 def _csv_of_curves(figure: Mapping[str, Any]) -> _Table:
     curves = curves_of(figure)
     comments = [("x", curves[0].x_name), ("y", curves[0].y_name)] if curves else []
-    comments += [(curve.name, f"{curve.n} {curve.n_of}; {curve.how}") for curve in curves]
+    comments += dict.fromkeys((curve.name, f"{curve.n} {curve.n_of}; {curve.how}") for curve in curves)
     comments += [(label, f"x = {x!r}") for label, x in figure.get("lines", {}).items()]
     comments += [(label, f"y = {y!r}") for label, y in figure.get("levels", {}).items()]
     comments += [(label, f"x from {a!r} to {b!r}") for label, (a, b) in figure.get("bands", {}).items()]
-    rows: list[Sequence[object]] = []
+    titles, columns = ["x"], list[dict[float, object]]()
     for curve in curves:
-        ends = (curve.low, curve.high) if (curve.high > curve.low).any() else ([None] * len(curve),) * 2
-        rows += [(curve.name, *one) for one in zip(curve.x, curve.y, *ends, strict=True)]
-    return comments, ("curve", "x", "y", "low", "high"), rows
+        who = curve.details.get(MEMBER)
+        name = f"{curve.name}, {who}" if who else curve.name
+        parts = {"": curve.y}
+        if (curve.high > curve.low).any():
+            parts |= {" low": curve.low, " high": curve.high}
+        titles += [f"{name}{part}" for part in parts]
+        columns += [dict(zip(curve.x.tolist(), values, strict=True)) for values in parts.values()]
+    xs = sorted({x for column in columns for x in column})
+    return comments, titles, ((f"{x:.7g}", *(column.get(x) for column in columns)) for x in xs)
 
 
 def _csv_of_images(figure: Mapping[str, Any]) -> _Table:
@@ -178,7 +200,21 @@ def _csv_of_bars(figure: Mapping[str, Any]) -> _Table:
 
 
 def _digits(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None else f"{value:.4g}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _safe(text: str) -> str:
+    """Return text on one line that no spreadsheet takes for a formula."""
+    plain = _plain(text)
+    return f"'{plain}" if plain.startswith(tuple("=+-@")) else plain
 
 
 def _plain(text: str) -> str:

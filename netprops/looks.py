@@ -36,6 +36,9 @@ DASHES: tuple[tuple[float, ...], ...] = (
 
 LINE, MARKER = 1.6, 4.5
 
+MEMBER = "of"
+"""The entry of a curve's details that says whose it is, in a figure of several networks."""
+
 _WIDTH = re.compile(r"\b(?:W|width) ?= ?(\d+)\b")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -1,13 +1,11 @@
 """From a record to the pages of its report.
 
-Words: a *page* is about one network (subject) or one family, and a *card* is one property test; a test of one
-network is on that network's page, every other on its family's.
+Words: a *page* is about one family, or about *kin*: the networks (subjects) that differ by their seed alone;
+a *card* is one property; a test of one network is on the page of its kin, every other on its family's.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -15,10 +13,14 @@ from typing import Any
 
 from netprops.asides import asides
 from netprops.baseline import Comparison
+from netprops.cards import card, paragraphs, property_anchor, seed_of, stem
 from netprops.histories import family_figures, training_figures
 from netprops.records import Record, TestRecord
+from netprops.seeds import joint, kin
+from netprops.sorting import by_property, kinship, line_of_seed, listed, narrow_first, spread
 from netprops.views import (
     MARKS,
+    Answer,
     Card,
     Claim,
     Column,
@@ -29,7 +31,6 @@ from netprops.views import (
     Page,
     Report,
     SuitePage,
-    expectation,
     picture,
 )
 from netprops.wording import count, duration, moment, number_of, percent, said, slug, words
@@ -51,49 +52,6 @@ def suite_href(suite: str) -> str:
     return f"suites/{slug(suite)}.html"
 
 
-def _narrow_first(subject: dict[str, Any]) -> tuple[str, str, float, float, str]:
-    """Return the key by which networks are listed: family, plain before variants, narrow first, then seed."""
-    numbers = [
-        value if isinstance(value := subject.get(name), int | float) else math.inf
-        for name in ("width", "seed")
-    ]
-    return (
-        str(subject.get("family")),
-        str(subject.get("variant") or ""),
-        numbers[0],
-        numbers[1],
-        subject["id"],
-    )
-
-
-def _kinship(subject: dict[str, Any]) -> tuple[str, str, str]:
-    """Return what networks that share a line have in common: family, variant and width."""
-    return str(subject.get("family")), str(subject.get("variant") or ""), said(subject.get("width"))
-
-
-def _spread(errors: Sequence[object]) -> str:
-    """Return the smallest and the largest of several errors."""
-    known = [e for e in errors if isinstance(e, int | float)]
-    ends = list(dict.fromkeys([percent(min(known)), percent(max(known))])) if known else ["–"]
-    return " to ".join(ends)
-
-
-def _by_property(cards: Sequence[Card]) -> list[tuple[str, list[Card]]]:
-    """Return cards by what they claim, in order."""
-    found: dict[str, list[Card]] = {}
-    for card in cards:
-        found.setdefault(card.claim or card.property, []).append(card)
-    return list(found.items())
-
-
-def _known(cards: Sequence[Card]) -> list[tuple[str, str, list[Card]]]:
-    """Return cards of failures that were expected by claim and reason, in order."""
-    found: dict[tuple[str, str], list[Card]] = {}
-    for card in cards:
-        found.setdefault((card.claim or card.property, card.expected_failure), []).append(card)
-    return [(claim, reason, together) for (claim, reason), together in found.items()]
-
-
 class Reader:
     """A record with its subjects and tests by name and page; builds every view.
 
@@ -107,16 +65,20 @@ class Reader:
         self, record: Record, comparison: Comparison | None = None, past: Sequence[Record] = ()
     ) -> None:
         self.record, self.comparison, self.past = record, comparison, past
-        self._taken: set[tuple[str, str]] = set()
         networks = [s.model_dump(mode="json") for s in record.subjects]
-        self.subjects = {s["id"]: s for s in sorted(networks, key=_narrow_first)}
+        self.subjects = {s["id"]: s for s in sorted(networks, key=narrow_first)}
         families = {f["family"]: None for f in self.subjects.values()} | {
             t.family: None for t in record.tests
         }
         self.families = sorted(families)
-        own = {about for kind, about in map(self.page_of, record.tests) if kind == "subject"}
-        self._with_page = own if len(self.subjects) > _PAGES else set(self.subjects)
-        self.cards = [self._card(test) for test in record.tests]
+        self.kin = {id: kin(s) for id, s in self.subjects.items()}
+        own = {self.kin[about] for kind, about in map(self.page_of, record.tests) if kind == "subject"}
+        many = len(self.subjects) > _PAGES
+        self._with_page = {id for id, of in self.kin.items() if not many or of in own}
+        self.cards = self._cards()
+        self._answers: dict[str, list[Answer]] = {}
+        for answer in (answer for one in self.cards for answer in one.answers):
+            self._answers.setdefault(answer.target, []).append(answer)
 
     def page_of(self, test: TestRecord) -> tuple[str, str]:
         """Return kind and id of the page that a test is shown on: its one network's, or its family's."""
@@ -128,69 +90,60 @@ class Reader:
         return "family", test.family
 
     def subject_link(self, id: str) -> Link:
-        """Return the link to a network's page, or to its line on the family's; none if it is not recorded."""
-        if id in self._with_page and id in self.subjects:
-            return Link(id, f"subjects/{slug(id)}.html")
+        """Return the link to a network's line on its page or its family's; none if it is not recorded."""
         if id not in self.subjects:
             return Link(id)
         subject = self.subjects[id]
+        if id in self._with_page:
+            line = "" if subject.get("seed") is None else f"#{line_of_seed(subject)}"
+            return Link(id, f"{self._address_of('subject', id)}{line}")
         return Link(id, f"{family_link(subject['family']).href}#{self._line_of(subject)}")
 
-    def _card(self, test: TestRecord) -> Card:
-        kind, about = self.page_of(test)
-        href = f"{'subjects' if kind == 'subject' else 'families'}/{slug(about)}.html"
-        file = test.file.rpartition("/")[2].removesuffix(".py").removeprefix("test_")
-        named = f"{test.suite}-{file}-{test.name.removeprefix('test_')}"
-        anchor = slug(re.sub("[_.]", "-", named))
-        if (href, anchor) in self._taken:  # one test with several parameters for one network
-            anchor = f"{anchor}-{slug(test.id)[-8:]}"
-        self._taken.add((href, anchor))
-        expectations = [expectation(e) for e in test.expectations]
-        stem = f"{slug(about)}.{anchor}"
-        findings = [f"Verdict: {MARKS[test.outcome].word}.", *(f"{e.sentence}." for e in expectations)]
-        return Card(
-            id=test.id,
-            href=f"{href}#{anchor}",
-            anchor=anchor,
-            property=words(test.name) + self._parameter(test),
-            suite=test.suite,
-            target=about,
-            label=about.removeprefix(f"{test.family}-") if kind == "subject" else "",
-            claim=test.claim,
-            explanation=[p for p in re.split(r"\n\s*\n", test.explanation.strip()) if p],
-            mark=MARKS[test.outcome],
-            reason=test.reason,
-            expected_failure=test.xfail,
-            expectations=expectations,
-            pictures=[picture(f"{stem}.{f.name}", f.model_dump(mode="json"), findings) for f in test.figures],
-            notes=test.notes,
-            subjects=[self.subject_link(s) for s in test.subjects],
-            facts=[
-                ("Networks", str(len(test.subjects))),
-                ("Seeds", self._seeds(test)),
-                ("File", test.file),
-                ("Time", duration(test.seconds)),
-            ],
-            reproduce=test.reproduce,
-        )
+    def _address_of(self, kind: str, about: str) -> str:
+        """Return the address of the page of a network or a family."""
+        return f"subjects/{slug(self.kin[about])}.html" if kind == "subject" else family_link(about).href
 
-    @staticmethod
-    def _parameter(test: TestRecord) -> str:
-        """Return what else than its family a test of a family is parametrised with, in brackets."""
-        rest = test.id.rpartition("[")[2].removesuffix("]").removeprefix(f"{test.family}-")
-        named = not test.family or rest == test.family or any(rest in one for one in test.subjects)
-        return "" if named or "[" not in test.id else f" ({words(rest)})"
+    def _cards(self) -> list[Card]:
+        """Return a card for every property of a family, and of networks that differ by their seed alone."""
+        together: dict[tuple[str, ...], list[tuple[TestRecord, str]]] = {}
+        for test in self.record.tests:
+            kind, about = self.page_of(test)
+            bracket = test.id.rpartition("[")[2].removesuffix("]") if "[" in test.id else ""
+            rest = bracket.replace(about, "") if kind == "subject" else test.id
+            key = (self._address_of(kind, about), kind, test.file, test.name, rest)
+            together.setdefault(key, []).append((test, about))
+        taken: set[tuple[str, str]] = set()
+        found = []
+        for (page, kind, *_), members in together.items():
+            tests = [test for test, _ in members]
+            anchor = common = property_anchor(tests[0])
+            if (page, anchor) in taken:  # one test with several parameters for one network
+                anchor = f"{anchor}-{slug(tests[0].id)[-8:]}"
+            taken.add((page, anchor))
+            one = card(
+                tests,
+                page=page,
+                anchor=anchor,
+                about=[about for _, about in members],
+                label=self._label(tests[0], members[0][1]) if kind == "subject" else "",
+                networks=self.subjects,
+                why=f"{suite_href(tests[0].suite)}#property-{common}",
+            )
+            found.append(one)
+        return found
 
-    def _seeds(self, test: TestRecord) -> str:
-        seeds = {s["seed"] for s in map(self.subjects.get, test.subjects) if s and s.get("seed") is not None}
-        return ", ".join(map(str, sorted(seeds, key=str))) or "–"
+    def _label(self, test: TestRecord, id: str) -> str:
+        return self.kin[id].removeprefix(f"{test.family}-")
 
     def report(self) -> Report:
         """Return everything that the templates are given."""
         record = self.record
-        pages = [self._family_page(f) for f in self.families] + [
-            self._subject_page(s) for id, s in self.subjects.items() if id in self._with_page
-        ]
+        kinds: dict[str, list[dict[str, Any]]] = {}
+        for id, subject in self.subjects.items():
+            if id in self._with_page:
+                kinds.setdefault(self.kin[id], []).append(subject)
+        pages = [self._family_page(f) for f in self.families]
+        pages += [self._subject_page(of, members) for of, members in kinds.items()]
         return Report(
             title=f"netprops: {record.options.scale} scale",
             started=moment(record.started),
@@ -203,38 +156,40 @@ class Reader:
 
     def _address(self) -> Callable[[str], str]:
         """Return from a test's id to the address of its card; of a test that this run has not, to nothing."""
-        addresses = {card.id: card.href for card in self.cards}
+        addresses = {answer.id: answer.href for one in self.cards for answer in one.answers}
         return lambda id: addresses.get(id, "")
 
     def _overview(self) -> Overview:
         record = self.record
-        by_mark = {
-            name: [c for c, t in zip(self.cards, record.tests, strict=True) if t.outcome == name]
-            for name in MARKS
-        }
+        answers = [(one.claim or one.property, answer) for one in self.cards for answer in one.answers]
+        by_mark = {name: [(claim, a) for claim, a in answers if a.mark is MARKS[name]] for name in MARKS}
         undecided = [
-            (card, [e.sentence for e in card.expectations if e.mark.name == "inconclusive"] or [card.reason])
-            for card in by_mark["INCONCLUSIVE"]
+            (claim, a, [e.sentence for e in a.expectations if e.mark.name == "inconclusive"] or [a.reason])
+            for claim, a in by_mark["INCONCLUSIVE"]
         ]
+        told = {
+            name: listed((claim, a, [a.expected_failure, a.reason]) for claim, a in found)
+            for name, found in by_mark.items()
+        }
         red = len(by_mark["FAIL"]) + len(by_mark["ERROR"]) + len(by_mark["XPASS"])
         none = "No property failed" + (" unexpectedly" if by_mark["XFAIL"] else "")
-        verdict = f"{red} of {len(self.cards)} property tests failed" if red else none
-        verdict = verdict if self.cards else "No property was tested"
+        verdict = f"{red} of {len(answers)} property tests failed" if red else none
+        verdict = verdict if answers else "No property was tested"
         if record.summary.interrupted:
-            verdict += f"; the run was interrupted after {len(self.cards)} of {record.summary.selected}"
+            verdict += f"; the run was interrupted after {len(answers)} of {record.summary.selected}"
         budget = record.budget
         return Overview(
-            counts=[(MARKS[name], len(cards)) for name, cards in by_mark.items() if cards],
+            counts=[(MARKS[name], len(found)) for name, found in by_mark.items() if found],
             verdict=verdict,
-            summary=f"{number_of(self.cards, 'test', 'tests')} of "
+            summary=f"{number_of(answers, 'test', 'tests')} of "
             f"{number_of(self.subjects, 'network', 'networks')} in "
             f"{number_of(self.families, 'family', 'families')} · {record.options.scale} scale · "
             f"{duration(record.seconds)} · {moment(record.started)}",
             matrices=self._matrices(),
-            failed=by_mark["FAIL"] + by_mark["ERROR"] + by_mark["XPASS"],
-            undecided=undecided,
-            known=_known(by_mark["XFAIL"]),
-            skipped=by_mark["SKIPPED"],
+            failed=told["FAIL"] + told["ERROR"] + told["XPASS"],
+            undecided=listed(undecided),
+            known=listed((claim, a, [a.expected_failure]) for claim, a in by_mark["XFAIL"]),
+            skipped=told["SKIPPED"],
             networks=[self._network(s) for id, s in self.subjects.items() if id in self._with_page],
             others=len(set(self.subjects) - self._with_page),
             missing=record.summary.missing,
@@ -253,29 +208,28 @@ class Reader:
 
     def _suites(self) -> list[SuitePage]:
         """Return a page for every suite: how to read it, and its claims in the order of files."""
-        pairs = sorted(
-            zip(self.cards, self.record.tests, strict=True), key=lambda p: (p[1].suite, p[1].file, p[1].name)
-        )
         found = []
-        for suite, in_suite in groupby(pairs, key=lambda p: p[1].suite):
-            claims: dict[tuple[str, str], Claim] = {}
-            for card, test in in_suite:
-                column = Column(card.anchor, card.property, card.claim, test.file)
-                claim = claims.setdefault((test.file, test.name), Claim(column, card.explanation, []))
-                claim.cards.append(card)
-            about = self.record.about.get(suite, "")
-            reading = [p for p in re.split(r"\n\s*\n", about.strip()) if p]
+        for suite, in_suite in groupby(self._by_suite(), key=lambda p: p[1].suite):
+            claims: dict[str, Claim] = {}
+            for one, test in in_suite:
+                anchor = property_anchor(test)
+                column = Column(anchor, words(test.name), one.claim, one.why)
+                claims.setdefault(anchor, Claim(column, one.explanation, [])).cards.append(one)
+            reading = paragraphs(self.record.about.get(suite, ""))
             found.append(SuitePage(suite, suite_href(suite), reading, list(claims.values())))
         return found
 
+    def _by_suite(self) -> list[tuple[Card, TestRecord]]:
+        """Return every card and its first test, by suite, file and name."""
+        tests = {test.id: test for test in self.record.tests}
+        pairs = [(one, tests[one.answers[0].id]) for one in self.cards]
+        return sorted(pairs, key=lambda pair: (pair[1].suite, pair[1].file, pair[1].name))
+
     def _matrices(self) -> list[Matrix]:
         matrices = []
-        pairs = sorted(
-            zip(self.cards, self.record.tests, strict=True), key=lambda p: (p[1].suite, p[1].file, p[1].name)
-        )
-        for suite, in_suite in groupby(pairs, key=lambda p: p[1].suite):
+        for suite, in_suite in groupby(self._by_suite(), key=lambda p: p[1].suite):
             members = list(in_suite)
-            columns = {c.anchor: Column(c.anchor, c.property, c.claim, t.file) for c, t in members}
+            columns = {c.anchor: Column(c.anchor, c.property, c.claim, c.why) for c, _ in members}
             rows = []
             for family in self.families:
                 own = [c for c, t in members if t.family == family]
@@ -284,49 +238,65 @@ class Reader:
             matrices.append(Matrix(suite, suite_href(suite), list(columns.values()), rows))
         return matrices
 
-    def _about(self, id: str, kind: str) -> tuple[list[Card], list[Card]]:
-        """Return a page's own cards and those of other pages that used the same network."""
+    def _about(self, kind: str, about: str) -> tuple[list[Card], list[Card]]:
+        """Return a page's own cards and those of other pages that used the same networks."""
+        page = self._address_of(kind, about)
+        tests = {test.id: test for test in self.record.tests}
         own, related = [], []
-        for card, test in zip(self.cards, self.record.tests, strict=True):
-            if self.page_of(test) == (kind, id):
-                own.append(card)
-            elif (id in test.subjects) if kind == "subject" else test.family == id:
-                related.append(card)
+        for one in self.cards:
+            used = {id for a in one.answers for id in tests[a.id].subjects}
+            if one.href.startswith(f"{page}#"):
+                own.append(one)
+            elif (
+                any(self.kin.get(id) == self.kin[about] for id in used)
+                if kind == "subject"
+                else (tests[one.answers[0].id].family == about)
+            ):
+                related.append(one)
         return own, related
 
-    def _subject_page(self, s: dict[str, Any]) -> Page:
-        own, related = self._about(s["id"], "subject")
-        facts = [
-            ("Test error", percent(s.get("test_error"))),
-            ("Training error", percent(s.get("train_error"))),
-            ("Width of the last hidden layer", said(s.get("width"))),
-            ("Parameters", count(s.get("parameters"))),
-            ("Architecture", said(s.get("architecture"))),
-            ("Data", said(s.get("data"))),
-            ("Seed", said(s.get("seed"))),
-            ("Variant", said(s.get("variant"))),
-            ("Scale", said(s.get("scale"))),
-            ("Origin", said(s.get("origin"))),
-            ("Key", said(s.get("key"))[:16]),
-        ]
-        recipe: dict[str, Any] = s.get("recipe") or {}
+    def _subject_page(self, of: str, members: list[dict[str, Any]]) -> Page:
+        first = members[0]
+        own, related = self._about("subject", first["id"])
+        named = {
+            "Width of the last hidden layer": "width",
+            "Architecture": "architecture",
+            "Data": "data",
+            "Variant": "variant",
+            "Scale": "scale",
+        }
+        facts = [(name, said(first.get(part))) for name, part in named.items()]
+        facts.insert(1, ("Parameters", count(first.get("parameters"))))
+        origins = dict.fromkeys(said(s.get("origin")) for s in members)
+        facts.append(("Origin", "; ".join(origins)))
+        recipe: dict[str, Any] = first.get("recipe") or {}
         names = sorted(
             recipe, key=lambda n: (RECIPE_ORDER.index(n) if n in RECIPE_ORDER else len(RECIPE_ORDER), n)
         )
+        page = self._address_of("subject", first["id"])
+        curves: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        for s in members if own else []:
+            for one in training_figures(s):
+                curves.setdefault(one["name"], []).append((seed_of(s), one))
         return Page(
             kind="subject",
-            id=s["id"],
-            href=self.subject_link(s["id"]).href,
-            family=family_link(s["family"]),
+            id=first["id"] if len(members) == 1 else of,
+            href=page,
+            family=family_link(first["family"]),
             facts=facts,
             recipe=[(words(n), said(recipe[n])) for n in names],
             cards=own,
-            related=_by_property(related),
-            pictures=[picture(f"{slug(s['id'])}.{f['name']}", f) for f in training_figures(s) if own],
+            related=by_property(related),
+            networks=[replace(self._network(s), anchor=line_of_seed(s)) for s in members],
+            pictures=[
+                picture(stem(page, one["name"]), one)
+                for together in curves.values()
+                for one in joint(together)
+            ],
         )
 
     def _family_page(self, family: str) -> Page:
-        own, related = self._about(family, "family")
+        own, related = self._about("family", family)
         members = [s for s in self.subjects.values() if s["family"] == family]
         widths = sorted({s["width"] for s in members if isinstance(s.get("width"), int | float)})
         facts = [
@@ -345,9 +315,11 @@ class Reader:
             facts=facts,
             recipe=[],
             cards=own,
-            related=_by_property(related),
+            related=by_property(related),
             networks=self._networks(members),
-            pictures=[picture(f"{slug(family)}.{f['name']}", f) for f in family_figures(family, members)],
+            pictures=[
+                picture(stem(family_link(family).href, f["name"]), f) for f in family_figures(family, members)
+            ],
         )
 
     def _networks(self, members: Sequence[dict[str, Any]]) -> list[Network]:
@@ -355,7 +327,7 @@ class Reader:
         with_page = [s for s in members if s["id"] in self._with_page]
         others = [s for s in members if s["id"] not in self._with_page]
         lines = [self._network(s) for s in with_page]
-        for _, alike in groupby(others, key=_kinship):
+        for _, alike in groupby(others, key=kinship):
             together = list(alike)
             first = self._network(together[0])
             seeds = [s.get("seed") for s in together]
@@ -365,8 +337,8 @@ class Reader:
                     anchor=self._line_of(together[0]),
                     link=Link(f"{together[0]['id']} and {len(together) - 1} more"),
                     seed=f"{said(seeds[0])} to {said(seeds[-1])}",
-                    train=_spread([s.get("train_error") for s in together]),
-                    test=_spread([s.get("test_error") for s in together]),
+                    train=spread([s.get("train_error") for s in together]),
+                    test=spread([s.get("test_error") for s in together]),
                     outcomes=[],
                 )
             lines.append(replace(first, anchor=self._line_of(together[0])))
@@ -375,11 +347,11 @@ class Reader:
     @staticmethod
     def _line_of(s: dict[str, Any]) -> str:
         """Return the anchor of the line about a network without a page, which its whole width shares."""
-        return f"network-{slug('-'.join(map(str, _kinship(s))))}"
+        return f"network-{slug('-'.join(map(str, kinship(s))))}"
 
     def _network(self, s: dict[str, Any]) -> Network:
-        own, _ = self._about(s["id"], "subject")
-        tally = {mark: sum(c.mark == mark for c in own) for mark in MARKS.values()}
+        own = self._answers.get(s["id"], [])
+        tally = {mark: sum(a.mark == mark for a in own) for mark in MARKS.values()}
         return Network(
             anchor=f"network-{slug(s['id'])}",
             link=self.subject_link(s["id"]),
@@ -390,5 +362,6 @@ class Reader:
             parameters=count(s.get("parameters")),
             train=percent(s.get("train_error")),
             test=percent(s.get("test_error")),
+            key=said(s.get("key"))[:16],
             outcomes=[(m, n) for m, n in tally.items() if n],
         )

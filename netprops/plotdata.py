@@ -24,7 +24,7 @@ _DRAWN = CELLS * CELLS  # cells of one figure where nothing else is asked for: a
 PANELS = 8
 """Most panels of one figure: more would be smaller than a thumbnail."""
 
-_LEVELS = 1e4  # steps of the colour scale that values are rounded to; a drawing shows 32 of them
+_LEVELS = 1e3  # steps of the colour scale that values are rounded to; a drawing shows 32 of them
 
 
 def significant(value: float, digits: int = 6) -> float:
@@ -71,7 +71,7 @@ def panels(
         limits: Ends of the colour scale; the smallest and the largest kept value if None.
 
     Returns:
-        For each panel ``label``, ``shape`` of the matrix, and ``rows`` of kept values, rounded to a ten
+        For each panel ``label``, ``shape`` of the matrix, and ``rows`` of kept values, rounded to a
         thousandth of the scale; and (low, high) of the scale.
 
     Raises:

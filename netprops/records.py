@@ -8,7 +8,6 @@ two equal runs may differ.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,8 @@ from netprops import durable
 from netprops.errors import UsageError
 from netprops.figure_records import AnyFigure, Part
 from netprops.figure_records import MeasurementRecord as MeasurementRecord
-from netprops.histories import thinned
+from netprops.histories import drawn, rows, thinned
+from netprops.packing import packed, unpacked, written
 from netprops.verdict import Outcome, rejections
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -28,10 +28,6 @@ TIMES = ("started", "seconds", "created", "age")
 TestOutcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "XFAIL", "XPASS", "ERROR", "SKIPPED"]
 OUTCOMES: tuple[TestOutcome, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "XFAIL", "XPASS", "ERROR", "SKIPPED")
 RED: tuple[TestOutcome, ...] = ("FAIL", "XPASS", "ERROR")
-
-
-_INNERMOST = re.compile(r"[\[{][^\[\]{}]*[\]}]")
-_BREAK = re.compile(r"\n\s*")
 
 
 class BoundRecord(Part):
@@ -91,8 +87,9 @@ class SubjectRecord(BaseModel):
     @classmethod
     def _thin(cls, summary: Any) -> Any:
         """Keep of a training what a report draws: a run has hundreds of networks with hundreds of epochs."""
-        if isinstance(summary, dict) and isinstance(summary.get("history"), list):
-            return {**summary, "history": thinned(summary["history"])}
+        history = summary.get("history") if isinstance(summary, dict) else None
+        if isinstance(history, list | dict):
+            return {**summary, "history": thinned(rows(history))}
         return summary
 
 
@@ -138,7 +135,10 @@ class Summary(Part):
 
 
 class Record(Part):
-    """One run of property tests: the whole content of ``run.json``."""
+    """One run of property tests: the whole content of ``run.json``.
+
+    ``shared`` is there in the file alone: see :mod:`netprops.packing`.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     environment: Environment
@@ -151,6 +151,14 @@ class Record(Part):
     about: dict[str, str] = Field(default={}, description="how to read each suite's results, by name")
     started: str
     seconds: float
+    shared: dict[str, Any] = Field(
+        default={}, description="what several parts say: its name, such as #3f2a91, stands in its place"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unpack(cls, document: Any) -> Any:
+        return unpacked(document)
 
     def save(self, folder: Path) -> Path:
         """Write ``run.json`` and, beside it, its schema; each is replaced wholly or not at all.
@@ -163,9 +171,9 @@ class Record(Part):
         """
         schema = json.dumps(Record.model_json_schema(), indent=1, sort_keys=True)
         durable.write(folder / "run.schema.json", f"{schema}\n".encode())
-        # Innermost lists and objects on one line each: a curve is a line, not a page.
-        text = _INNERMOST.sub(lambda match: _BREAK.sub(" ", match[0]), self.model_dump_json(indent=1))
-        durable.write(folder / "run.json", f"{text}\n".encode())
+        document = self.model_dump(mode="json", exclude={"tests", "shared"})
+        document["tests"] = [one.model_dump(mode="json", exclude_defaults=True) for one in self.tests]
+        durable.write(folder / "run.json", written(packed(document)).encode())
         return folder / "run.json"
 
 
@@ -196,6 +204,8 @@ def assemble(
     """
     final = sorted({test.id: test for test in tests}.values(), key=lambda test: test.id)
     networks = sorted({one.id: one for one in subjects}.values(), key=lambda one: one.id)
+    shown = drawn([one.model_dump() for one in networks], {id for test in final for id in _alone(test)})
+    networks = [one if one.id in shown else _without_history(one) for one in networks]
     options = Options.model_validate(head["options"])
     shares = max(selected, len(final), 1)
     budget = Budget(alpha=options.alpha, tests=shares, share=options.alpha / shares)
@@ -216,6 +226,16 @@ def assemble(
         started=head["started"],
         seconds=seconds,
     )
+
+
+def _alone(test: TestRecord) -> list[str]:
+    """Return the network that a test is about alone, if it is."""
+    return [one for one in test.subjects if len(test.subjects) == 1 or test.id.endswith(f"[{one}]")]
+
+
+def _without_history(one: SubjectRecord) -> SubjectRecord:
+    kept = {name: value for name, value in one.model_dump().items() if name != "history"}
+    return SubjectRecord.model_validate(kept)
 
 
 def _promote(tests: list[TestRecord], alpha: float, shares: int) -> int:

@@ -37,8 +37,8 @@ DARK = {
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _FONT = "system-ui,sans-serif"
 _PAINT = re.compile(r' (fill|stroke)="(#[0-9a-f]{6})"')
-# The marker of each place of the palette in tenths: where it begins, seen from its middle, its path, and where
-# the pen is left, seen from the beginning. Circle and square are the caps of a line without length; then come
+# The marker of each place of the palette: where it begins, in tenths from its middle, its path, and where the
+# pen is left, seen from the beginning. Circle and square are the caps of a line without length; then come
 # triangle, diamond, triangle downwards, plus, cross.
 _MARKERS = (
     ((0, 0), "h0", (0, 0)),
@@ -49,7 +49,10 @@ _MARKERS = (
     ((-27, 0), "h5.4m-2.7-2.7v5.4", (27, 27)),
     ((-21, -21), "l4.2 4.2m0-4.2l-4.2 4.2", (0, 42)),
 )
-_CAPS = {0: f' stroke-width="{MARKER:g}" stroke-linecap="round"', 1: ' stroke-width="4.2" stroke-linecap="square"'}
+_CAPS = {
+    0: f' stroke-width="{MARKER:g}" stroke-linecap="round"',
+    1: ' stroke-width="4.2" stroke-linecap="square"',
+}
 _FILLED = (2, 3, 4)
 
 

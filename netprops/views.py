@@ -1,8 +1,9 @@
 """What the pages of a report show: plain values and words, without HTML.
 
-Words: a *page* is about one network (subject) or one family; a *card* is one property test on a page; an
-*anchor* names a card within its page and stays the same from run to run; a *strip* is the small picture of an
-interval against its bound.
+Words: a *page* is about one family, or about the networks (subjects) that differ by their seed alone; a
+*card* is one property on a page, with an *answer* for each of its tests, one a seed; an *anchor* names a card
+or an answer within its page and stays the same from run to run; a *strip* is the small picture of intervals
+against their bound.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ class Mark:
     word: str
     name: str
 
+    @property
+    def usual(self) -> bool:
+        """Whether the stylesheet draws the symbol, which is the one of its class."""
+        return SYMBOLS.get(self.name) == self.symbol
+
+
+SYMBOLS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "known": "≠", "skipped": "–"}
+"""The symbol that the stylesheet draws before the words of a class."""
+
 
 MARKS = {
     "PASS": Mark("✓", "pass", "pass"),
@@ -41,12 +51,11 @@ MARKS = {
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Where the ends of the bound, the interval and the value lie on a strip, in shares of its length."""
+class Scale:
+    """Places on a strip from 0 to 1: the part within the bound; (low, value, high) of each measurement."""
 
     bound: tuple[float, float]
-    interval: tuple[float, float]
-    value: float
+    points: list[tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ class Expectation:
     measured: str
     bound: str
     sentence: str
-    strip: Strip
+    ends: tuple[float, float, float]
+    limits: tuple[float | None, float | None]
     facts: list[tuple[str, str]]
 
 
@@ -85,32 +95,88 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Card:
-    """One property test."""
+class Answer:
+    """What one property test found; ``who`` is its network's seed in words."""
 
     id: str
     href: str
     anchor: str
-    property: str
-    suite: str
     target: str
-    label: str
-    claim: str
-    explanation: list[str]
+    who: str
     mark: Mark
     reason: str
     expected_failure: str
     expectations: list[Expectation]
-    pictures: list[Picture]
     notes: list[str]
-    subjects: list[Link]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer to an expectation, with what its card's other answers do not share."""
+
+    who: str
+    name: str
+    bound: str
+    expectation: Expectation
     facts: list[tuple[str, str]]
-    reproduce: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """One expectation of a card: what all answers share, and a row for each."""
+
+    name: str
+    bound: str
+    facts: list[tuple[str, str]]
+    rows: list[Row]
+    scale: Scale
+
+    @property
+    def marks(self) -> list[Mark]:
+        """The different outcomes, in the order of the rows."""
+        return list(dict.fromkeys(row.expectation.mark for row in self.rows))
+
+
+Said = list[tuple[str, str]]
+"""Texts, each with the words for those answers that say it; no words where all of them do."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One property of one family, or of the networks that differ by their seed alone."""
+
+    href: str
+    anchor: str
+    why: str
+    property: str
+    suite: str
+    label: str
+    claim: str
+    explanation: list[str]
+    answers: list[Answer]
+    held: list[Held]
+    pictures: list[Picture]
+    reasons: Said
+    known: Said
+    notes: Said
+    subjects: list[str]
+    facts: str
+    reproduce: Said
+    tally: list[tuple[Mark, list[Answer]]]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Answers to one claim, with the sentences that are said of all of them."""
+
+    claim: str
+    sentences: list[str]
+    answers: list[Answer]
 
 
 @dataclass(frozen=True)
 class Page:
-    """One network or one family."""
+    """One family, or the networks that differ by their seed alone."""
 
     kind: str
     id: str
@@ -137,6 +203,7 @@ class Network:
     parameters: str
     train: str
     test: str
+    key: str
     outcomes: list[tuple[Mark, int]]
 
 
@@ -147,7 +214,7 @@ class Column:
     anchor: str
     title: str
     claim: str
-    file: str
+    href: str
 
 
 @dataclass(frozen=True)
@@ -187,10 +254,10 @@ class Overview:
     verdict: str
     summary: str
     matrices: list[Matrix]
-    failed: list[Card]
-    undecided: list[tuple[Card, list[str]]]
-    known: list[tuple[str, str, list[Card]]]
-    skipped: list[Card]
+    failed: list[Listed]
+    undecided: list[Listed]
+    known: list[Listed]
+    skipped: list[Listed]
     networks: list[Network]
     others: int
     missing: list[str]
@@ -236,23 +303,22 @@ def bounded(bound: BoundRecord, unit: str) -> str:
     return f"at most {bound.at_most:.4g}{end}" if bound.at_most is not None else "–"
 
 
-def strip(m: MeasurementRecord, bound: BoundRecord) -> Strip:
-    """Return the picture of an interval against its bound, with a margin on both sides."""
-    points = [m.low, m.high, m.value, *(end for end in (bound.at_least, bound.at_most) if end is not None)]
-    low, high = min(points), max(points)
+def scale(
+    measurements: Sequence[tuple[float, float, float]], limits: tuple[float | None, float | None]
+) -> Scale:
+    """Return where measurements (low, value, high) and their bound's limits lie on a strip."""
+    known = [*(x for one in measurements for x in one), *(end for end in limits if end is not None)]
+    low, high = min(known), max(known)
     span = (high - low) or abs(high) or 1.0
-    start, length = low - 0.25 * span, 1.5 * span
+    start, length = low - 0.15 * span, 1.3 * span
 
     def place(value: float) -> float:
         return round((value - start) / length, 4)
 
-    return Strip(
-        bound=(
-            0.0 if bound.at_least is None else place(bound.at_least),
-            1.0 if bound.at_most is None else place(bound.at_most),
-        ),
-        interval=(place(m.low), place(m.high)),
-        value=place(m.value),
+    least, most = limits
+    return Scale(
+        bound=(0.0 if least is None else place(least), 1.0 if most is None else place(most)),
+        points=[(place(a), place(b), place(c)) for a, b, c in measurements],
     )
 
 
@@ -263,11 +329,10 @@ def expectation(record: ExpectationRecord) -> Expectation:
     effect = record.detectable_effect
     unit = f" {m.unit}" if m.unit else ""
     facts = [
-        ("Interval", "exact: no sampling error" if exact else f"{100 * m.confidence:g} %"),
-        ("n", f"{m.n} {m.n_of}"),
+        ("n", f"{m.n} {m.n_of}, {'exact' if exact else f'{100 * m.confidence:g} % interval'}"),
         ("Estimator", m.how),
         ("Source of the bound", bound.source),
-        ("Calibration", bound.calibration or "none: the source's own value"),
+        ("Calibration", bound.calibration or "–"),
         ("Could be detected", "–" if effect is None else f"a distance of {effect:.3g}{unit} from the bound"),
         (
             "p outside the bound",
@@ -283,7 +348,8 @@ def expectation(record: ExpectationRecord) -> Expectation:
         measured=measured(m),
         sentence=record.sentence,
         bound=bounded(bound, m.unit),
-        strip=strip(m, bound),
+        ends=(m.low, m.value, m.high),
+        limits=(bound.at_least, bound.at_most),
         facts=facts,
     )
 

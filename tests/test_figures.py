@@ -65,10 +65,15 @@ def texts(svg: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(svg).iter(f"{SVG}text")]
 
 
+def within(svg: str) -> list[ET.Element]:
+    """Return the paths that are cut off at the axes, by themselves or as a group, in the order of drawing."""
+    cut = [one for one in ET.fromstring(svg).iter() if one.get("clip-path")]
+    return [path for one in cut for path in one.iter(f"{SVG}path")]
+
+
 def colours(svg: str) -> list[str]:
     """Return the strokes of the curves in the order of drawing: those within the palette."""
-    strokes = [path.get("stroke") for path in ET.fromstring(svg).iter(f"{SVG}path") if path.get("clip-path")]
-    return [stroke for stroke in strokes if stroke in looks.PALETTE]
+    return [str(path.get("stroke")) for path in within(svg) if path.get("stroke") in looks.PALETTE]
 
 
 def test_a_figure_shows_its_curves_axes_ticks_and_marks() -> None:
@@ -103,7 +108,7 @@ def test_a_figure_shows_its_curves_axes_ticks_and_marks() -> None:
 
 def test_the_same_figure_gives_the_same_bytes_whatever_was_drawn_before() -> None:
     one = figure(lines={"w*": 4}, levels={"floor": 0.02})
-    first = figures.draw(one, "text")
+    first = figures.draw(one)
     figures.draw(
         figure(
             curve("a", width=64),
@@ -113,8 +118,8 @@ def test_the_same_figure_gives_the_same_bytes_whatever_was_drawn_before() -> Non
             bands={"band": (3, 5)},
         )
     )
-    assert figures.draw(one, "text") == first
-    assert figures.draw(figure(levels={"floor": 0.02}), "text") != first
+    assert figures.draw(one) == first
+    assert figures.draw(figure(levels={"floor": 0.02})) != first
 
 
 def test_nothing_needs_inline_style_and_nothing_is_loaded() -> None:
@@ -132,8 +137,9 @@ def test_every_paint_of_the_light_look_has_a_dark_one() -> None:
     paints = set(re.findall(r' (fill|stroke)="(#[0-9a-f]{6})"', svg))
     assert set(looks.PALETTE) <= {paint for _, paint in paints} <= set(DARK)
     assert ET.fromstring(svg).get("id") == "dark"
+    assert f":target{{fill:{DARK[looks.INK]}}}" in svg
     for part, paint in paints:
-        assert f'#dark:target [{part}="{paint}"]{{{part}:{DARK[paint]}}}' in svg
+        assert f':target [{part}="{paint}"]{{{part}:{DARK[paint]}}}' in svg or paint == looks.INK
 
 
 def test_a_width_has_one_colour_in_every_figure() -> None:
@@ -158,11 +164,7 @@ def test_points_at_or_below_zero_are_left_out_of_a_log_axis_and_said() -> None:
     assert captions.hidden(figure(curve(y=(0.4, 0.1, 0.0, -0.01)), y_scale="linear")) == 0
 
     def line(svg: str) -> int:
-        paths = [
-            p
-            for p in ET.fromstring(svg).iter(f"{SVG}path")
-            if p.get("stroke") in looks.PALETTE and p.get("clip-path")
-        ]
+        paths = [path for path in within(svg) if path.get("stroke") in looks.PALETTE]
         return paths[-1].get("d", "").count("l")
 
     assert line(figures.draw(with_zero)) == line(figures.draw(without)) == 1
@@ -215,7 +217,7 @@ def test_hostile_names_add_no_element_and_are_shown_as_they_are() -> None:
         marks = {"lines": {text: 4}, "levels": {text: 0.1}, "bands": {text: (2, 4)}}
         one = {**curve(text), "x_name": text, "y_name": text}
         return ET.fromstring(
-            figures.draw({**figure(one, {**one, "name": text + "2"}, **marks), "title": text}, text)
+            figures.draw({**figure(one, {**one, "name": text + "2"}, **marks), "title": text})
         )
 
     expected = {element.tag for element in drawn("harmless").iter()}
@@ -285,15 +287,11 @@ def test_the_csv_has_every_number_and_no_formula() -> None:
     text = listings.as_csv(figure(many, curve('ok, "quoted"\n# not a comment'), lines={"w*": 8}))
     comments = [line for line in text.splitlines() if line.startswith("#")]
     table = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
-    assert len(table) == 104
-    assert table[0] == {"curve": "'=cmd()", "x": "1", "y": "1", "low": "", "high": ""}
-    assert table[-1] == {
-        "curve": 'ok, "quoted" # not a comment',
-        "x": "16",
-        "y": "0.01",
-        "low": "0.009",
-        "high": "0.011",
-    }
+    assert len(table) == 100
+    assert table[0] == dict.fromkeys(table[0], "") | {"x": "1", "'=cmd()": "1"}
+    other = 'ok, "quoted" # not a comment'
+    assert list(table[0]) == ["x", "'=cmd()", other, f"{other} low", f"{other} high"]
+    assert [table[15][name] for name in list(table[0])[2:]] == ["0.01", "0.009", "0.011"]
     assert "# w*: x = 8" in comments
     assert "# x: chunk size w (neurons)" in comments
 
@@ -303,3 +301,14 @@ def test_a_long_curve_is_listed_by_evenly_spread_points_with_both_ends() -> None
     assert [float(row[1]) for row in listed.rows] == [1, 12, 23, 34, 45, 56, 67, 78, 89, 100]
     assert listed.left_out == "every point of a curve"
     assert listings.listing(figure(curve())).left_out == ""
+
+
+def test_a_line_leaves_out_points_that_lie_on_it() -> None:
+    straight = figure(curve(x=range(1, 101), y=range(1, 101), spread=0), x_scale="linear", y_scale="linear")
+    bent = figure(
+        curve(x=range(1, 101), y=[*range(1, 51), *range(50, 0, -1)], spread=0),
+        x_scale="linear",
+        y_scale="linear",
+    )
+    drawn = [len(re.findall("[lhv]", within(figures.draw(one))[-1].get("d", ""))) for one in (straight, bent)]
+    assert drawn == [1, 3]

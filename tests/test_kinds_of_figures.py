@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from netprops import captions, figures, images, listings, plotdata
 from netprops.figure_records import AnyFigure
+from netprops.looks import INK
 from netprops.measurement import Measurement
 from netprops.svg import DARK
 
@@ -154,7 +155,8 @@ def test_the_words_and_numbers_of_bars() -> None:
 def test_a_histogram_is_drawn_in_steps_and_told_by_mean_and_spread() -> None:
     figure = densities()
     svg = figures.draw(figure)
-    steps = [one.get("d", "") for one in paths(svg) if one.get("clip-path") and one.get("fill") == "none"]
+    (group,) = [one for one in ET.fromstring(svg).iter() if one.get("clip-path")]
+    steps = [one.get("d", "") for one in group if one.get("fill") == "none"]
     assert len(steps) == 2
     assert all(re.fullmatch(r"M[\d.]+ [\d.]+(h[\d.]+|v-?[\d.]+)+", one) for one in steps)
     assert re.search(
@@ -186,10 +188,10 @@ def test_every_kind_is_a_pdf_file_a_record_and_a_look_in_the_dark(figure: dict[s
     assert figures.draw(kept.model_dump(mode="json")) == figures.draw(
         TypeAdapter(AnyFigure).validate_python(kept.model_dump(mode="json")).model_dump(mode="json")
     )
-    svg = figures.draw(figure, "in words")
+    svg = figures.draw(figure)
     for part, paint in set(re.findall(r' (fill|stroke)="(#[0-9a-f]{6})"', svg)):
         if paint in DARK:
-            assert f'#dark:target [{part}="{paint}"]' in svg
+            assert f':target [{part}="{paint}"]' in svg or paint == INK
     within = figures.element(figure, prefix="f1", label='said "so" <b>')
     assert "<title" not in within
     assert 'aria-label="said &quot;so&quot; &lt;b&gt;"' in within

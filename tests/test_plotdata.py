@@ -28,7 +28,7 @@ def test_blocks_keep_a_constant_and_are_never_more_than_asked_for(rows: int, col
 def test_panels_share_a_scale_and_are_rounded_to_what_it_can_show() -> None:
     kept, scale = panels({"a": [[0.123456789, 1.0]], "b": [[-1.0], [0.5]]})
     assert scale == (-1.0, 1.0)
-    assert kept[0] == {"label": "a", "shape": [1, 2], "rows": [[0.1235, 1.0]]}
+    assert kept[0] == {"label": "a", "shape": [1, 2], "rows": [[0.123, 1.0]]}
     assert kept[1]["rows"] == [[-1.0], [0.5]]
     near = panels({"a": [[1000.001, 1000.002]]})[0][0]["rows"]
     assert near == [[1000.001, 1000.002]]

@@ -58,8 +58,11 @@ class Recorder:
         parts = json.loads(payload)
         test = TestRecord.model_validate(parts["test"])
         self._tests.append(test)
-        self._subjects += [SubjectRecord.model_validate(one) for one in parts["subjects"]]
-        self._append(parts)
+        known = {one.id for one in self._subjects}
+        subjects = [SubjectRecord.model_validate(one) for one in parts["subjects"] if one["id"] not in known]
+        self._subjects += subjects
+        thin = [part.model_dump(mode="json", exclude_defaults=True) for part in (test, *subjects)]
+        self._append({"test": thin[0], "subjects": thin[1:]})
         return test
 
     def crashed(self, skeleton: dict[str, Any], reason: str) -> None:

@@ -181,7 +181,7 @@ def test_every_kind_of_page_is_whole_valid_and_without_complaint(
     names = {
         "overview": "index.html",
         "suite": "suites/mitosis.html",
-        "subject": "subjects/fc5-pdigits-w256-s0.html",
+        "subject": "subjects/fc5-pdigits-w256.html",
         "family": "families/wrn28-digits.html",
         "comparison": "comparison.html",
         "trend": trend,
@@ -231,6 +231,8 @@ def test_hostile_text_in_every_field_adds_no_element_and_no_handler(
     poisoned: Callable[..., Any],
 ) -> None:
     addresses = []
+    for test in small["tests"][1:]:
+        test["figures"] = []  # the first test has every kind; drawing is what takes long
     for number, poison in enumerate(("harmless ", *hostile)):
         document = poisoned(with_everything(copy.deepcopy(small)), poison)
         file = report.render_single(save(document), tmp_path / f"{number}.html", **beside(document))

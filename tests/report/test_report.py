@@ -14,7 +14,8 @@ import pytest
 
 from netprops import figures, report
 from netprops.errors import UsageError
-from netprops.views import MARKS
+from netprops.seeds import kin
+from netprops.views import MARKS, SYMBOLS
 from netprops.wording import duration, slug
 
 Save = Callable[[dict[str, Any]], Path]
@@ -81,7 +82,7 @@ def test_there_is_an_overview_and_a_page_for_every_network_and_family(
         "families/wrn28-digits.html",
         "suites/mitosis.html",
     }
-    expected |= {f"subjects/{one['id']}.html" for one in record["subjects"]}
+    expected |= {f"subjects/{kin(one)}.html" for one in record["subjects"]}
     assert set(pages(rendered)) == expected
 
 
@@ -112,9 +113,9 @@ def test_a_suite_s_page_says_how_to_read_it_and_what_each_claim_came_to(
     assert "Its <error> falls." in dom.text
     for test in small["tests"]:
         assert test["claim"] in dom.text
-        assert test["id"].rpartition("::")[2] in dom.text
+        assert f"w256, seed {test['id'][-2]}" in dom.text or "w256, seed 0, seed 1" in dom.text
         assert all(one["measurement"]["name"] in dom.text for one in test["expectations"])
-    assert "exponent γ: 0.52 [0.48, 0.57], expected between 0.4 and 0.6" in dom.text
+    assert "exponent γ: 0.52 [0.48, 0.57]; 0.52 [0.48, 0.57], expected between 0.4 and 0.6" in dom.text
     assert "suites/mitosis.html" in pages(out)["index.html"].addresses()
 
 
@@ -131,12 +132,17 @@ def test_a_cell_of_the_matrix_has_symbol_word_and_link_to_the_test(
 ) -> None:
     text = (rendered / "index.html").read_text(encoding="utf-8")
     cells = re.findall(r'<a class="cell" href="([^"]+)">(.*?)</a>', text)
-    assert len(cells) == len(record["tests"])
+    counted = [int(found[1]) if (found := re.search("×(\\d+)", inner)) else 1 for _, inner in cells]
+    assert sum(counted) == len(record["tests"])
+    style = (rendered / "style.css").read_text(encoding="utf-8")
     for mark in MARKS.values():
-        assert any(f"{mark.symbol}</i> {mark.word}<" in inner for _, inner in cells), mark.word
-    assert "subjects/wrn28-digits-w4-s1.html#mitosis-chunks-test-error-falls-as-inverse-square-root" in [
-        href for href, _ in cells
-    ]
+        of_class = f'<span class="mark {mark.name}">{mark.word}<'
+        own = f"{mark.symbol}</i> {mark.word}<"
+        assert any((of_class if mark.usual else own) in inner for _, inner in cells), mark.word
+        assert SYMBOLS[mark.name] in style
+    hrefs = [href for href, _ in cells]
+    assert "subjects/fc5-pdigits-w256.html#mitosis-chunks-chunks-interpolate" in hrefs
+    assert "subjects/wrn28-digits-w4.html#mitosis-reconstruction-chunks-reconstruct-s1" in hrefs
 
 
 def test_the_overview_says_what_failed_what_is_undecided_and_under_which_conditions(rendered: Path) -> None:
@@ -150,7 +156,7 @@ def test_the_overview_says_what_failed_what_is_undecided_and_under_which_conditi
 
 
 def test_a_network_s_page_shows_value_interval_bound_source_n_and_the_command(rendered: Path) -> None:
-    dom = pages(rendered)["subjects/fc5-pdigits-w256-s0.html"]
+    dom = pages(rendered)["subjects/fc5-pdigits-w256.html"]
     for part in (
         "0.52 [0.48, 0.57]",
         "between 0.4 and 0.6",
@@ -167,31 +173,35 @@ def test_a_network_s_page_shows_value_interval_bound_source_n_and_the_command(re
 
 
 def test_an_image_s_alternative_states_course_and_verdict(rendered: Path) -> None:
-    page = pages(rendered)["subjects/fc5-pdigits-w256-s0.html"]
-    images = {fields["src"]: fields["alt"] for tag, fields in page.elements if tag == "img"}
-    alternative = images["../figures/fc5-pdigits-w256-s0.mitosis-chunks-chunks-interpolate.chunk-error.svg"]
-    assert "test falls from 0.4906 at 2 to" in alternative
+    page = pages(rendered)["subjects/fc5-pdigits-w256.html"]
+    alternative = next(
+        fields["alt"] for tag, fields in page.elements if tag == "img" and "Chunk" in fields["alt"]
+    )
+    assert "test in 2 networks: 0.4906 at 2, " in alternative
+    assert "exponent γ 0.52 [0.48, 0.57]; 0.52 [0.48, 0.57], expected between 0.4 and 0.6." in alternative
     assert "w* = 32 at 32" in alternative
-    assert "Verdict: pass." in alternative
+    assert "Verdict: pass 2." in alternative
     assert "both axes logarithmic" in alternative
 
 
 def test_points_that_a_log_axis_hides_are_counted_in_the_caption(rendered: Path) -> None:
-    assert "2 points lie at or below zero" in pages(rendered)["subjects/fc5-pdigits-w256-s0.html"].text
+    assert "4 points lie at or below zero" in pages(rendered)["subjects/fc5-pdigits-w256.html"].text
 
 
 def test_every_figure_has_its_data_beside_it(rendered: Path) -> None:
     drawn = sorted(path.stem for path in (rendered / "figures").glob("*.svg"))
     assert drawn == sorted(path.stem for path in (rendered / "figures").glob("*.csv"))
-    assert len(drawn) == 40
+    assert len(drawn) == 26
 
 
 def test_a_family_test_is_on_the_family_s_page_and_linked_from_its_networks(rendered: Path) -> None:
     doms = pages(rendered)
     anchor = "mitosis-clones-clones-grow-with-width"
     assert anchor in doms["families/fc5-pdigits.html"].ids()
-    assert f"../families/fc5-pdigits.html#{anchor}" in doms["subjects/fc5-pdigits-w16-s0.html"].addresses()
-    assert "No property was tested on this network alone." in doms["subjects/fc5-pdigits-w16-s0.html"].text
+    assert f"../families/fc5-pdigits.html#{anchor}" in doms["subjects/fc5-pdigits-w16.html"].addresses()
+    assert (
+        "No property was tested on one of these networks alone." in doms["subjects/fc5-pdigits-w16.html"].text
+    )
 
 
 def test_of_many_networks_only_those_with_tests_of_their_own_get_a_page(
@@ -200,8 +210,8 @@ def test_of_many_networks_only_those_with_tests_of_their_own_get_a_page(
     monkeypatch.setattr("netprops.pages._PAGES", 1)
     monkeypatch.setattr(figures, "draw", lambda *_: "<svg/>")
     doms = pages(report.render(save(record), tmp_path / "out").parent)
-    assert "subjects/fc5-pdigits-w256-s0.html" in doms
-    assert "subjects/fc5-pdigits-w16-s0.html" not in doms
+    assert "subjects/fc5-pdigits-w256.html" in doms
+    assert "subjects/fc5-pdigits-w16.html" not in doms
     assert "network-fc5-pdigits--16" in doms["families/fc5-pdigits.html"].ids()
     assert "fc5-pdigits-w16-s0 and 1 more" in doms["families/fc5-pdigits.html"].text
     assert "more networks are listed on the pages of their families" in doms["index.html"].text
@@ -229,7 +239,10 @@ def test_the_same_record_gives_the_same_bytes_and_draws_nothing_again(
 
 def test_a_changed_or_cut_figure_is_drawn_again(tmp_path: Path, small: dict[str, Any], save: Save) -> None:
     figures_folder = report.render(save(small), tmp_path / "out").parent / "figures"
-    names = [f"fc5-pdigits-w256-s{seed}.mitosis-chunks-chunks-interpolate.chunk-error.svg" for seed in (0, 1)]
+    page = pages(figures_folder.parent)["subjects/fc5-pdigits-w256.html"]
+    named = [fields["src"] for tag, fields in page.elements if tag == "img"]
+    names = [Path(one).name for one in named if "chunk-error" in one]
+    assert len(names) == 2
     changed, cut = ((figures_folder / name).read_text(encoding="utf-8") for name in names)
     small["tests"][0]["figures"][0]["curves"][0]["y"][0] = 0.47
     (figures_folder / names[1]).write_text(cut[:200], encoding="utf-8")

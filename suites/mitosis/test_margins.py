@@ -10,6 +10,31 @@ OURS = (
 )
 
 
+def layer_of(subject):
+    """Return the features of the test set, the readout and the labels."""
+    return subject.features("test"), *subject.readout, subject.labels("test")
+
+
+def prediction(subject, sizes):
+    """Return the error of random chunks that the margins predict."""
+    return subject.measured(
+        f"predicted-chunk-error-{'-'.join(map(str, sizes))}",
+        lambda: predicted_chunk_error(*layer_of(subject), sizes=sizes),
+    )
+
+
+def exponent(subject, sizes):
+    """Return the exponent that the margins predict, in words."""
+    try:
+        found = margin_density(*layer_of(subject), sizes=sizes)
+    except UndeterminedError as error:
+        return f"The margins determine no exponent: {error}."
+    return (
+        f"Exponent that the margins predict from W/16 to W/2: {found.exponent}. Asymmetry of the margins "
+        f"at the boundary: {found.asymmetry}; 1 would give an exponent of 1/2, 0 one of 1."
+    )
+
+
 @pytest.mark.netprops(on="widest", families="clones", uses="train")
 def test_margins_predict_the_error_of_chunks(subject, chunk_errors, clone_size, verdict):
     """The error of random chunks is the one that margins predict, without drawing a single chunk.
@@ -22,9 +47,7 @@ def test_margins_predict_the_error_of_chunks(subject, chunk_errors, clone_size, 
     that size whose mean error on the test set is not the predicted one, within 0.3 percentage points.
     """
     width, errors = subject.width, chunk_errors(subject, "test")
-    layer = (subject.features("test"), *subject.readout, subject.labels("test"))
-    sizes = [int(size) for size in errors.x if size >= width / 32]
-    predicted = predicted_chunk_error(*layer, sizes=sizes)
+    predicted = prediction(subject, [int(size) for size in errors.x if size >= width / 32])
     verdict.figure(
         "predicted-chunk-error",
         [errors, predicted],
@@ -32,14 +55,12 @@ def test_margins_predict_the_error_of_chunks(subject, chunk_errors, clone_size, 
         caption="The prediction knows margins and noise of this network's answers on the test set.",
         y_scale="log",
     )
-    try:
-        found = margin_density(*layer, sizes=[size for size in sizes if width / 16 <= size <= width / 2])
-        verdict.note(
-            f"Exponent that the margins predict from W/16 to W/2: {found.exponent}. Asymmetry of the margins "
-            f"at the boundary: {found.asymmetry}; 1 would give an exponent of 1/2, 0 one of 1."
+    verdict.note(
+        subject.measured(
+            "exponent-of-margins",
+            lambda: exponent(subject, [int(w) for w in predicted.x if width / 16 <= w <= width / 2]),
         )
-    except UndeterminedError as error:
-        verdict.note(f"The margins determine no exponent: {error}.")
+    )
     expect_prediction(errors, predicted, min(2 * clone_size(subject, verdict).value, width / 2), verdict)
 
 
@@ -50,11 +71,8 @@ def test_margins_predict_the_error_of_a_quarter_of_the_layer(subject, chunk_erro
     As above, at a size that may lie below w*. What would count against the claim: chunks of that size whose
     mean error is not the predicted one, within 0.3 percentage points.
     """
-    layer = (subject.features("test"), *subject.readout, subject.labels("test"))
     size = subject.width // 4
-    expect_prediction(
-        chunk_errors(subject, "test"), predicted_chunk_error(*layer, sizes=[size]), size, verdict
-    )
+    expect_prediction(chunk_errors(subject, "test"), prediction(subject, [size]), size, verdict)
 
 
 def expect_prediction(errors, predicted, wanted, verdict):

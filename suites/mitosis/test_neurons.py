@@ -67,10 +67,11 @@ def test_chosen_chunks_share_no_more_neurons_than_chance(subject, chunk_errors, 
         caption="The mean over random chunks, and the worst chunk of a size that a greedy search finds.",
         lines={"w*": w_star.value},
     )
+    shared = subject.measured(
+        f"overlap-of-chosen-{PARTS}", lambda: overlap(chosen, subject.width, rng=subject.rng("overlap"))
+    )
     verdict.expect(
-        overlap(chosen, subject.width, rng=subject.rng("overlap")).named(
-            "overlap of chosen chunks beyond chance"
-        ),
+        shared.named("overlap of chosen chunks beyond chance"),
         at_most=0.1,
         source=SECTION_3,
     )

@@ -1,8 +1,8 @@
 """A training small enough to be killed fifty times: dropout, batch norm, momentum, noise from a generator.
 
 Run as a program it is the helper of ``test_resume.py``: torch is imported once, and every training is a child
-that a fork starts and a SIGKILL ends. Arguments: a folder, and ``writes``, ``random`` or ``stream``. It
-prints one line of JSON.
+that a fork starts and a SIGKILL ends. Arguments: a folder, and some of ``writes``, ``random`` and ``stream``.
+It prints one line of JSON: what each of them came to.
 """
 
 from __future__ import annotations
@@ -291,8 +291,12 @@ if __name__ == "__main__":
     trained(None)  # what torch imports at its first step (2 s) is there before the forks
     place = Path(sys.argv[1])
     plans = {
-        "writes": lambda: killed_in_writes(place),
-        "random": lambda: killed_at_random(place, 50, 11),
-        "stream": lambda: killed_at_random(place, 9, 12, data=streaming(), recipe=ONLINE),
+        "writes": killed_in_writes,
+        "random": lambda folder: killed_at_random(folder, 50, 11),
+        "stream": lambda folder: killed_at_random(folder, 9, 12, data=streaming(), recipe=ONLINE),
     }
-    print(json.dumps(plans[sys.argv[2]]()))
+    outcomes = {}
+    for name in sys.argv[2:]:
+        (place / name).mkdir()
+        outcomes[name] = plans[name](place / name)
+    print(json.dumps(outcomes))

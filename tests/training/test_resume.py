@@ -22,37 +22,35 @@ from netprops.training import checkpoint, loop
 from netprops.training.recipe import Recipe
 
 
-def run_program(small, folder: Path, plan: str) -> dict[str, object]:
+@pytest.fixture(scope="module")
+def killed(small, tmp_path_factory) -> dict[str, dict]:
+    """What a process that imports torch once, and forks trainings to be killed, came to: by plan."""
+    if not hasattr(os, "fork"):
+        pytest.skip("the helper forks")
+    command = [sys.executable, small.__file__, str(tmp_path_factory.mktemp("killed"))]
     done = subprocess.run(
-        [sys.executable, small.__file__, str(folder), plan],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
+        [*command, "random", "stream", "writes"], capture_output=True, text=True, check=True, timeout=600
     )
     return json.loads(done.stdout)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the helper forks")
-def test_fifty_kills_at_random_moments_leave_no_trace_in_the_weights(small, tmp_path):
-    outcome = run_program(small, tmp_path, "random")
+def test_fifty_kills_at_random_moments_leave_no_trace_in_the_weights(killed):
+    outcome = killed["random"]
     assert outcome["killed"] >= 50
     assert outcome["wrong"] == 0
     assert outcome["finished"] >= 1
     assert len(outcome["resumed at"]) >= 5, "the kills came too early to test anything"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the helper forks")
-def test_kills_leave_no_trace_in_what_was_learnt_from_a_stream(small, tmp_path):
-    outcome = run_program(small, tmp_path, "stream")
+def test_kills_leave_no_trace_in_what_was_learnt_from_a_stream(killed):
+    outcome = killed["stream"]
     assert outcome["killed"] >= 9
     assert outcome["wrong"] == 0
     assert {line.split()[0] for line in outcome["resumed at"]} - {"0"}, "all kills came in the first chunk"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the helper forks")
-def test_a_kill_at_any_point_of_an_atomic_write_leaves_no_trace_in_the_weights(small, tmp_path):
-    outcome = run_program(small, tmp_path, "writes")
+def test_a_kill_at_any_point_of_an_atomic_write_leaves_no_trace_in_the_weights(small, killed):
+    outcome = killed["writes"]
     assert set(outcome) == set(small.POINTS)
     for point, facts in outcome.items():
         assert facts == {"deaths": 4, "status": 0, "equal": True, "damaged": 0}, point

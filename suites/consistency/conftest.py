@@ -57,6 +57,7 @@ QUANTITIES = {
     "early losses": early_curve_distance,
     "logits": logit_distance,
     "kernel": kernel_distance,
+    "hidden kernel": kernel_distance,
     "dissimilarity": dissimilarity,
     "preactivations": preactivation_distance,
     "attention": attention_distance,
@@ -67,7 +68,7 @@ RECORDED = {"dissimilarity": "kernel", "early losses": "losses"}
 
 
 def record(subject):
-    """Return what a network gives on the fixed points: logits, a kernel, preactivations, attention."""
+    """Return what a network gives on the fixed points: logits, kernels, preactivations, attention."""
     from netprops.observing import observe
 
     layers = LAYERS.get(subject.spec.family.architecture, {})
@@ -86,6 +87,7 @@ def record(subject):
     }
     if "preactivations" in layers:
         pool = found[layers["preactivations"]].reshape(len(inputs), -1)
+        kept["hidden kernel"] = kernel_of(pool[:SAMPLES])
         places = np.linspace(0, pool.size - 1, min(POOL, pool.size)).astype(np.int64)
         kept["preactivations"] = pool.ravel()[places]
     if "attention" in layers:
@@ -104,7 +106,7 @@ def recorded():
             return subject.step_losses
         key = (subject.id, subject.epoch)
         if key not in known:
-            known[key] = subject.kept("agreement-2", lambda: record(subject))
+            known[key] = subject.kept("agreement-3", lambda: record(subject))
         if name not in known[key]:
             pytest.skip(f"networks of {subject.family} have no {name} that is recorded")
         return known[key][name]

@@ -18,6 +18,7 @@ WHERE = {
     "losses": "Fig. 2",
     "logits": "Fig. 3 and 4",
     "kernel": "Fig. 5 a-c and 12",
+    "hidden kernel": "Fig. 5 a-c, before the last layer",
     "dissimilarity": "Fig. 5, by CKA",
     "preactivations": "Fig. 5 a and d",
     "attention": "Fig. 1 d and 5 e-f",
@@ -28,6 +29,7 @@ WORDS = {
     "early losses": "early loss curves",
     "logits": "logits on fixed test points",
     "kernel": "the last layer's kernel",
+    "hidden kernel": "the kernel of a hidden layer's preactivations",
     "dissimilarity": "1 - CKA of the last layer",
     "preactivations": "the distribution of preactivations",
     "attention": "attention matrices",
@@ -43,11 +45,11 @@ UNTIL = 0.26
 def show(quantity, widths, found, verdict):
     """Show what is compared, of the first seed at every width, where it is a picture."""
     panels = {f"width {width:g}": one for width, one in zip(widths, found[0], strict=True)}
-    if quantity == "kernel":
+    if quantity.endswith("kernel"):
         verdict.images(
-            "kernels",
+            f"{quantity.replace(' ', '-')}s",
             {label: kernel / np.trace(kernel) * len(kernel) for label, kernel in panels.items()},
-            title="Kernel of the last layer at every width",
+            title=f"{WORDS[quantity][0].upper()}{WORDS[quantity][1:]} at every width",
             caption="Between fixed test points, sorted as they come; each in units of its mean diagonal.",
             value_name="H Hᵀ / W",
             row_name="test point",
@@ -99,7 +101,7 @@ def test_widths_agree_more_the_wider_they_are(family, quantity, rows, distances,
             falls(widths, found, name=name), at_most=0.0, source=f"{CONSISTENT}; {WHERE[quantity]}"
         )
     verdict.figure(
-        f"{quantity}-over-width",
+        f"{quantity.replace(' ', '-')}-over-width",
         curves,
         title=f"Distance of {WORDS[quantity]} over width",
         caption="At the width of the narrower of two networks. Geometric slopes are judged.",

@@ -12,10 +12,11 @@ import pytest
 from netprops import records, report
 
 SEEDS = 6
-A_TEST, A_RECORD, A_FIGURE = 4500, 4000, 2000
-"""Most bytes: of pages and of run.json for each test, of drawings for each figure of the record.
+A_TEST, A_FIGURE = 4500, 2000
+"""Most bytes: of pages for each test, of drawings for each figure of the record.
 
-A full mini run (449 tests) was measured at 3960 and 3945 bytes a test.
+Drawn one seed at a time, these figures take 3040 each. A full mini run, whose figures hold more
+and whose seeds are fewer, was measured at 3960 and 2985.
 """
 
 
@@ -62,5 +63,5 @@ def test_a_report_of_many_seeds_stays_small(
     assert _bytes(out.rglob("*.html")) < A_TEST * tests
     assert _bytes(drawn) < A_FIGURE * sum(len(test["figures"]) for test in many["tests"])
     assert len(drawn) < tests
-    assert after.stat().st_size < A_RECORD * tests < before.stat().st_size
+    assert after.stat().st_size < before.stat().st_size / 2
     assert records.read(after) == records.read(before)

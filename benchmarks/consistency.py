@@ -198,12 +198,12 @@ def row(name, bound, found, made, control, apart):
         np.mean([verdict.outside for verdict in outcomes]),
         np.mean([verdict.outcome is Outcome.FAIL for verdict in outcomes]),
     )
-    cells = [name, str(bound), f"{'control: ' if control else ''}{made}"]
+    cells = [name.replace("|", "\\|"), str(bound), f"{'control: ' if control else ''}{made}"]
     cells += [f"{value:.3g}" for value in values] + [f"{share:.0%}" for share in shares]
     return f"| {' | '.join([*cells, apart])} |"
 
 
-def table(case, kept, groups):
+def table(case, kept, groups, size):
     """Return the lines of one test: an expectation and a kind of group a row."""
     test, subjects, controls = case
     lines, reached = [f"### {test}", "", *HEAD], {}
@@ -211,7 +211,7 @@ def table(case, kept, groups):
         rng = np.random.default_rng(0)
         found, undetermined = {}, 0
         for _ in range(groups):
-            drawn = rng.permutation(kept.seeds)[: seeds_of(test)]
+            drawn = rng.permutation(kept.seeds)[: size or seeds_of(test)]
             results = judged(test, make(kept, drawn, rng))
             undetermined += not results
             for name, (value, bound, verdict) in results.items():
@@ -241,6 +241,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50, help="networks at every width (default: 50)")
     parser.add_argument("--groups", type=int, default=100, help="groups drawn from them (default: 100)")
+    parser.add_argument("--size", type=int, help="seeds in a group (default: as many as the suite has)")
     parser.add_argument("--quick", action="store_true", help="8 networks and 3 groups")
     parser.add_argument("-k", default="", help="only tests whose name has this in it")
     parser.add_argument("--kept", type=Path, help="folder where recordings are kept (default: the cache's)")
@@ -257,7 +258,7 @@ def main():
     for case in CASES:
         if arguments.k in case[0]:
             began = time.monotonic()
-            lines += table(case, kept, groups)
+            lines += table(case, kept, groups, arguments.size)
             print(f"{case[0]}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print("\n".join(lines))
     if arguments.out:

@@ -333,7 +333,7 @@ def expectation(record: ExpectationRecord) -> Expectation:
         ("Estimator", m.how),
         ("Source of the bound", bound.source),
         ("Calibration", bound.calibration or "–"),
-        ("Could be detected", "–" if effect is None else f"a distance of {effect:.3g}{unit} from the bound"),
+        ("Detectable distance", "–" if effect is None else f"{effect:.3g}{unit} from the bound"),
         (
             "p outside the bound",
             f"{record.p_value:.2g}" + (" (by the whole run's budget)" if record.promoted else ""),

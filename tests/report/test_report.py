@@ -163,7 +163,7 @@ def test_a_network_s_page_shows_value_interval_bound_source_n_and_the_command(re
         "Doimo et al. 2022, Fig. 3",
         "mini run over 20 seeds",
         "500 permutations",
-        "a distance of 0.07 from the bound",
+        "0.07 from the bound",
         "2.12 %",
         "squared-hinge",
         "315\u202f904",

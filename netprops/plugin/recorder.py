@@ -71,7 +71,7 @@ class Recorder:
         self.add(json.dumps({"test": test, "subjects": []}))
 
     def finish(self) -> Record:
-        """Judge by the whole budget; write ``run.json`` and the report.
+        """Judge by the whole budget; write ``run.json``, which takes the place of ``run.jsonl``, and the report.
 
         Returns:
             The run's record. Where the report cannot be drawn, ``problem`` says why; the record is safe then.
@@ -90,7 +90,10 @@ class Recorder:
         )
         if self._lines is not None:
             self._lines.close()
-        run_json = None if self._folder is None else self.record.save(self._folder)
+        run_json = None
+        if self._folder is not None:
+            run_json = self.record.save(self._folder)
+            (self._folder / "run.jsonl").unlink()
         self.aftermath.compare(self.record)
         self.aftermath.keep(self.record)
         if run_json is not None:

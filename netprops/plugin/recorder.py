@@ -71,7 +71,7 @@ class Recorder:
         self.add(json.dumps({"test": test, "subjects": []}))
 
     def finish(self) -> Record:
-        """Judge by the whole budget; write ``run.json``, which takes the place of ``run.jsonl``, and the report.
+        """Judge by the whole budget; write ``run.json`` in place of ``run.jsonl``, and the report.
 
         Returns:
             The run's record. Where the report cannot be drawn, ``problem`` says why; the record is safe then.

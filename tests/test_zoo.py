@@ -214,8 +214,8 @@ def test_a_stream_that_runs_dry_is_said_before_the_first_training(zoo, trainings
     long = Family(**{**short.model_dump(), "widths": (2, 4), "recipe": online.changed(epochs=4)})
     monkeypatch.setattr(Gegenbauer, "chunks", 3)
     said = (
-        "mlp-gegenbauer:2:4-w[24]-s0: the stream of gegenbauer:2:4 runs dry: it has 3,000 samples and 4 epochs "
-        "of 1,000 need 4,000; train for 3 epochs at most"
+        "mlp-gegenbauer:2:4-w[24]-s0: the stream of gegenbauer:2:4 runs dry: it has 3,000 samples and 4 "
+        "epochs of 1,000 need 4,000; train for 3 epochs at most"
     )
     for refuse in (zoo.refuse_dry, zoo.ensure):
         with pytest.raises(UsageError, match=said):

@@ -119,7 +119,7 @@ class Excess:
         # Where all replicates agree by chance, no smaller error can be claimed than elsewhere.
         known = error[error > 1e-12 * np.abs(mean[used])]  # equal replicates differ by rounding
         if not len(known):
-            raise MeasurementError(f"power law of {curve.name}: the replicates do not differ at any size")
+            raise UndeterminedError(f"power law of {curve.name}: the replicates do not differ at any size")
         u = reciprocal(curve.x[used], full_width)
         return cls(
             name=curve.name,

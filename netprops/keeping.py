@@ -50,6 +50,12 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> Any:
     return _unpacked(json.loads(arrays[_TREE].tobytes()), arrays)
 
 
+def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays to a file, whatever its name ends with."""
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
 def _packed(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     """Return JSON for a value; its arrays go to ``arrays``."""
     if value is None or isinstance(value, bool | int | float | str):

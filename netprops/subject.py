@@ -60,11 +60,6 @@ def logits_of(features: NDArray[np.float32], readout: Readout) -> NDArray[np.flo
     return np.concatenate([features[i : i + _BLOCK] @ readout.weight.T + readout.bias for i in blocks])
 
 
-def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-
-
 def weights_file(epoch: int, epochs: int) -> str:
     """Return the name of the file that holds the weights after an epoch in an entry."""
     return "weights.safetensors" if epoch == epochs else f"snapshots/epoch-{epoch:05d}.safetensors"
@@ -302,7 +297,7 @@ class Subject:
         if path is None:
             found = measure()
             try:
-                path = self.entry.derive(file, lambda target: _write_arrays(target, found))
+                path = self.entry.derive(file, lambda target: keeping.save(target, found))
             except OSError as error:
                 log.warning("%s of %s cannot be cached: %s", name, self.id, error)
                 return found

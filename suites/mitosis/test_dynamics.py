@@ -26,8 +26,8 @@ def dynamics():
         return mean_curve(name, epochs, rows, x_name="epoch", y_name=y_name, n_of="seeds", rng=rng)
 
     def measured(family, variant=None):
+        networks = family.widest(variant)[: family.declaration.seeds]  # the record names them in every test
         if (family.id, variant) not in known:
-            networks = family.widest(variant)[: family.declaration.seeds]
             epochs = [epoch for epoch in networks[0].snapshots if epoch]
             width = networks[0].width
             sizes = [width // 16, width // 8, width // 4]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from netprops.errors import UndeterminedError
 from netprops.measures.scaling import local_slope, power_law
 from netprops.replicates import pooled_curve
 from netprops.statistics import mean_interval
@@ -114,4 +115,6 @@ def octaves(sizes, middle):
     half, whole, double = (
         min(sizes, key=lambda size: abs(size - wanted)) for wanted in (middle / 2, middle, 2 * middle)
     )
+    if not half < whole < double:
+        raise UndeterminedError(f"chunks were not measured on both sides of w* = {middle:g}")
     return (half, whole), (whole, double)

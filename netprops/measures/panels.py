@@ -134,13 +134,14 @@ class Units:
     def exactly(self, left: Places, right: Places) -> Floats:
         """Return |r| of pairs of units in float64."""
         chosen, place = np.unique(np.concatenate([left, right]), return_inverse=True)
-        gram = np.zeros((len(chosen), len(chosen)))
-        step = max(1, _BLOCK // len(chosen))
+        one, other = place[: len(left)], place[len(left) :]
+        found = np.zeros(len(left))
+        step = max(1, _BLOCK // len(place))
         for start in range(0, len(self.activations), step):
             part = np.asarray(self.activations[start : start + step][:, chosen], dtype=np.float64)
             part = (part - self.mean[chosen]) * self.scale[chosen]
-            gram += part.T @ part
-        return np.asarray(np.abs(gram[place[: len(left)], place[len(left) :]]))
+            found += np.einsum("ij,ij->j", part[:, one], part[:, other])
+        return np.asarray(np.abs(found))
 
     def _standardised(self, first: int, last: int, start: int, stop: int) -> Singles:
         """Return (rows, units) float32.

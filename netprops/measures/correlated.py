@@ -24,9 +24,9 @@ from netprops.measures import panels
 from netprops.measures.moments import Moments
 from netprops.measures.panels import Floats, Over, Places
 
-# Numbers of a left panel, 42 MB as float32 and half of that as bfloat16, and its units at most: the wider it
+# Numbers of a left panel, 55 MB as float32 and half of that as bfloat16, and its units at most: the wider it
 # is, the less often the other units are standardised.
-_PANEL, _UNITS = 10 << 20, 1536
+_PANEL, _UNITS = 13 << 20, 1536
 # So many pairs are decided in float64 together: that reads the activations once.
 _TOGETHER = 512
 # Rounding of r in float64: at most 5e-14 was seen.
@@ -60,7 +60,7 @@ def similar_units(
         name: What is measured, for errors.
 
     Returns:
-        The counts, for these samples. Memory beyond the activations: some 130 MB on two threads, whatever N
+        The counts, for these samples. Memory beyond the activations: some 145 MB on two threads, whatever N
         and n are, and what torch takes; time: N n² / 2 multiplications.
 
     Raises:

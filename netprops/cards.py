@@ -19,12 +19,12 @@ Networks = Mapping[str, Mapping[str, Any]]
 
 
 def stem(about: str, name: str) -> str:
-    """Return the name of a figure's files: its own name and a few digits of what it is about.
+    """Return the name of a figure's files: its own name and some digits of what it is about.
 
     >>> stem("families/mine.html#errors", "chunk-error")
-    'chunk-error-2f2e8a'
+    'chunk-error-9d9cb9dbbb'
     """
-    return f"{name}-{hashlib.sha256(about.encode()).hexdigest()[:6]}"
+    return f"{name}-{hashlib.sha256(about.encode()).hexdigest()[:10]}"
 
 
 def paragraphs(text: str) -> list[str]:

@@ -31,7 +31,6 @@ from netprops.measurement import Measurement
 from netprops.measures.curvature import Product, top_eigenvalue
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-# A label that is not asked, as torch's cross-entropy has it.
 
 
 def sharpness(

@@ -1,17 +1,17 @@
 """Measured values as arrays and back, so that what a suite measures of a network is measured once.
 
 Words: a *value* is a number, a text, an array, a result of a measure (``Curve``, ``Measurement``, another
-dataclass of netprops), or a list, tuple or dictionary of values; the *code* of the measures is a digest of
-their source, which changes whenever a result could.
+dataclass of netprops), or a list, tuple or dictionary of values; the *code* of a result is a digest of the
+source that makes it: of all measures, and of the file whose function calls them.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,22 @@ _PACKAGE = "netprops"
 _SOURCES = ("measures/*.py", "measurement.py", "replicates.py", "statistics.py")
 
 
-@lru_cache(maxsize=1)
-def code() -> str:
-    """Return twelve hexadecimal digits that change with the source of the measures."""
+def code(measure: Callable[[], Any]) -> str:
+    """Return twelve hexadecimal digits that change with the source of the measures or of the function's file.
+
+    Args:
+        measure: Calls measures; a function of a file, or a ``functools.partial`` of one.
+    """
+    while isinstance(measure, partial):
+        measure = measure.func
+    return _code(measure.__code__.co_filename)
+
+
+@lru_cache(maxsize=64)
+def _code(file: str) -> str:
     package = Path(__file__).parent
     files = sorted(path for pattern in _SOURCES for path in package.glob(pattern))
-    return durable.digest_of(b"".join(path.read_bytes() for path in files))[:12]
+    return durable.digest_of(b"".join(path.read_bytes() for path in [*files, Path(file)]))[:12]
 
 
 def pack(value: Any) -> dict[str, NDArray[Any]]:

@@ -1,7 +1,8 @@
 """The numbers behind a figure, as a table on a page and as a CSV file beside the drawing.
 
 Words: a *listing* has column titles and rows of text; a text that a spreadsheet would take for a formula is
-preceded by an apostrophe in CSV; numbers have four significant digits there, those of x seven.
+preceded by an apostrophe in CSV; numbers have as many significant digits there as in a record: five, those of
+x seven.
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ def _csv_of_bars(figure: Mapping[str, Any]) -> _Table:
 
 
 def _digits(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else f"{value:.5g}"
 
 
 def _is_number(text: str) -> bool:

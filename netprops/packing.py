@@ -1,12 +1,12 @@
 """A record's JSON without what its reader can tell: texts that repeat, empty fields, intervals without width.
 
 Words: a *packed* document is the JSON of ``run.json``; what several of its parts say is *shared*: it stands
-once under ``"shared"``, and its name, such as ``"#3f2a91"``, wherever it is said.
+once under ``"shared"``, and its name, such as ``"#12"``, wherever it is said. A text that looks like a name
+is shared, too, so that no name can mean it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -27,12 +27,13 @@ def packed(document: dict[str, Any]) -> dict[str, Any]:
         document: The JSON of a record; its tests may lack the fields that have their default values.
 
     >>> packed({"tests": [{"how": 25 * "a"}, {"how": 25 * "a"}], "seconds": 1.0})["tests"]
-    [{'how': '#d36bc9'}, {'how': '#d36bc9'}]
+    [{'how': '#1'}, {'how': '#1'}]
     """
-    counts = Counter(text for _, text in _values(document) if len(text) > _SHORT)
-    names = {text: f"#{hashlib.sha256(text.encode()).hexdigest()[:6]}" for text in counts if counts[text] > 1}
+    counts = Counter(_values(document))
+    worth = (text for text, n in counts.items() if (n > 1 and len(text) > _SHORT) or text.startswith('"#'))
+    names = {text: f"#{number}" for number, text in enumerate(sorted(worth), 1)}
     found: dict[str, Any] = _packed(document, names)
-    shared = {name: json.loads(text) for text, name in sorted(names.items())}
+    shared = {name: json.loads(text) for text, name in names.items()}
     return {**found, "shared": shared} if shared else found
 
 
@@ -62,11 +63,11 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
-def _values(part: Any) -> Iterator[tuple[str, str]]:
-    """Yield the fields that may be shared, with their values as text."""
+def _values(part: Any) -> Iterator[str]:
+    """Yield what may be shared, as text."""
     for name, value in part.items() if isinstance(part, dict) else ():
         if name in SHARED and isinstance(value, str | dict):
-            yield name, _canonical(value)
+            yield _canonical(value)
         else:
             yield from _values(value)
     for value in part if isinstance(part, list) else ():

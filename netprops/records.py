@@ -152,7 +152,7 @@ class Record(Part):
     started: str
     seconds: float
     shared: dict[str, Any] = Field(
-        default={}, description="what several parts say: its name, such as #3f2a91, stands in its place"
+        default={}, description="what several parts say: its name, such as #12, stands in its place"
     )
 
     @model_validator(mode="before")

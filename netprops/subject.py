@@ -305,13 +305,13 @@ class Subject:
             return dict(arrays)
 
     def measured(self, name: str, measure: Callable[[], Any]) -> Any:
-        """Return the result of a measure, which is kept beside the network until the measures' code changes.
+        """Return the result of a measure, kept beside the network until the code that makes it changes.
 
         Args:
             name: What is measured and with which arguments: lower-case words and numbers joined by hyphens.
-            measure: Measures it; returns what :mod:`netprops.keeping` can keep.
+            measure: A function that measures it; returns what :mod:`netprops.keeping` can keep.
         """
-        return keeping.unpack(self.kept(f"{name}-{keeping.code()}", lambda: keeping.pack(measure())))
+        return keeping.unpack(self.kept(f"{name}-{keeping.code(measure)}", lambda: keeping.pack(measure())))
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Return a generator for one purpose: the same for the same id, whoever asks and when."""

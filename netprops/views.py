@@ -362,7 +362,7 @@ def picture(stem: str, figure: Mapping[str, Any], findings: Sequence[str] = ()) 
         one = hidden == 1
         parts.append(
             f"{hidden} {'point lies' if one else 'points lie'} at or below zero, where a logarithmic axis "
-            f"cannot show {'it' if one else 'them'}; the table has {'it' if one else 'them'}."
+            f"cannot show {'it' if one else 'them'}; the CSV file has {'it' if one else 'them'}."
         )
     width, height = figures.size(figure)
     return Picture(

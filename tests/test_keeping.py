@@ -1,5 +1,6 @@
 """What a suite measured comes back as it was, and anew once the measures' code has changed."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,14 +58,26 @@ def test_what_is_no_value_is_refused(value):
         keeping.pack(value)
 
 
-def test_the_code_changes_with_the_source_of_a_measure(monkeypatch, tmp_path):
+def test_the_code_changes_with_the_source_of_a_measure_and_of_the_function_that_calls_it(
+    monkeypatch, tmp_path
+):
     (tmp_path / "measures").mkdir()
-    source = tmp_path / "measures" / "one.py"
+    measure, suite = tmp_path / "measures" / "one.py", tmp_path / "test_mine.py"
     monkeypatch.setattr(keeping, "__file__", str(tmp_path / "keeping.py"))
     digests = []
-    for text in ("a = 1\n", "a = 2\n", "a = 1\n"):
-        source.write_text(text, encoding="utf-8")
-        keeping.code.cache_clear()
-        digests.append(keeping.code())
-    keeping.code.cache_clear()
-    assert digests[0] == digests[2] != digests[1]
+    for texts in (
+        ("a = 1", "draws = 1"),
+        ("a = 2", "draws = 1"),
+        ("a = 1", "draws = 2"),
+        ("a = 1", "draws = 1"),
+    ):
+        for file, text in zip((measure, suite), texts, strict=True):
+            file.write_text(text, encoding="utf-8")
+        names = {}
+        exec(compile("def look(x=0): return 1", str(suite), "exec"), names)
+        keeping._code.cache_clear()
+        digests.append(keeping.code(names["look"]))
+        assert keeping.code(partial(names["look"], 1)) == digests[-1]
+    keeping._code.cache_clear()
+    assert digests[0] == digests[3]
+    assert len(set(digests)) == 3

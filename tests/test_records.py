@@ -97,6 +97,17 @@ def test_a_record_comes_back_from_disk(tmp_path):
     assert not list(tmp_path.glob("*part*"))
 
 
+def test_a_text_that_looks_like_the_name_of_a_shared_one_comes_back_as_it_was(tmp_path):
+    long = "a text of more letters than a name has"
+    said = (long, long, "#1", "#2")
+    tests = [outcome_of(name, "PASS", expectation()) for name in "abcd"]
+    for test, how in zip(tests, said, strict=True):
+        test.expectations[0].measurement.how = how
+    path = whole(*tests, selected=4).save(tmp_path)
+    assert json.loads(path.read_text())["shared"]
+    assert tuple(one.expectations[0].measurement.how for one in read(path).tests) == said
+
+
 def test_the_order_in_which_tests_ended_does_not_matter():
     one, two = outcome_of("a", "PASS"), outcome_of("b", "ERROR")
     assert whole(one, two) == whole(two, one)

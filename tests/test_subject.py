@@ -249,7 +249,7 @@ def test_a_result_is_measured_once_for_each_version_of_the_measures(fc5, monkeyp
     for expected in (1, 1):
         assert fc5.measured("a-result", measure).value == 3
         assert len(asked) == expected
-    monkeypatch.setattr("netprops.keeping.code", lambda: "0" * 12)
+    monkeypatch.setattr("netprops.keeping.code", lambda measure: "0" * 12)
     fc5.measured("a-result", measure)
     assert len(asked) == 2
 

@@ -139,6 +139,40 @@ def test_a_promotion_alone_fails_the_run(runs):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
+def test_a_promotion_of_a_known_failure_is_neither_a_failure_nor_said_to_be_one(runs):
+    runs.suite("""
+        @toy
+        def test_clear(subject, verdict):
+            verdict.expect(measured(0.1), at_least=0.5, source="Fig. 1")
+        @toy
+        def test_near(subject, verdict):
+            verdict.expect(measured(0.4, 0.03, df=9.0), at_least=0.5, source="Fig. 1")
+    """)
+    runs.write(
+        "suites/xfails.toml",
+        """
+        [[xfail]]
+        test = "mine/test_mine.py::test_clear"
+        subject = "*"
+        scale = "mini"
+        measured = "0.1"
+        reason = "known"
+
+        [[xfail]]
+        test = "mine/test_mine.py::test_near"
+        subject = "*"
+        scale = "mini"
+        measured = "0.4"
+        reason = "known"
+    """,
+    )
+    result = runs.run("suites", "-k", "s0", "--netprops-alpha", "0.006")
+    assert result.ret == pytest.ExitCode.OK
+    assert [test["outcome"] for test in runs.record()["tests"]] == ["XFAIL", "XFAIL"]
+    assert runs.record()["tests"][1]["expectations"][0]["promoted"]
+    result.stdout.no_fnmatch_line("FAIL by the whole run's budget*")
+
+
 def test_families_of_a_broken_file_are_refused_once(runs):
     runs.suite(ONE)
     runs.write("families/wrong.py", "FAMILIES = 1/0\n")

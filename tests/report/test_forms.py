@@ -77,7 +77,7 @@ def test_formats_have_their_usual_places(
     assert (tmp_path / "out" / "report.html").read_bytes() == (tmp_path / "report.html").read_bytes()
     assert main(["report", str(path), "--format", "pdf-figures"]) == 0
     drawn = sorted((tmp_path / "pdf-figures").iterdir())
-    assert any(re.fullmatch(r"r2-[0-9a-f]{6}\.pdf", one.name) for one in drawn)
+    assert any(re.fullmatch(r"r2-[0-9a-f]{10}\.pdf", one.name) for one in drawn)
     assert all(one.read_bytes().startswith(b"%PDF-") for one in drawn)
     assert not (tmp_path / "index.html").exists()
 
